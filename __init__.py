@@ -1,0 +1,38 @@
+"""fewstep: DEIS, DPM-Solver and DPM-Solver++ as plans; n steps are n model calls.
+
+Importing this package imports neither torch nor numpy; each public name loads its module when it is first used.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+#: public name -> module below this package that defines it (under the same name)
+_PUBLIC = {
+    "solvers": "samplers.solvers",
+    "plan": "samplers.solvers",
+    "schedules": "samplers.schedules",
+    "schedule": "samplers.schedules",
+    "frame": "samplers.level",
+    "run": "samplers.run",
+    "steps": "samplers.run",
+    "sample": "samplers.kdiffusion",
+    "k_sampler": "samplers.kdiffusion",
+    "wrap": "samplers.models",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]
