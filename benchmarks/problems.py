@@ -1,0 +1,108 @@
+"""The problem set: random Gaussian mixtures with an exact denoiser and exact solutions. Every test and benchmark uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+
+from ..samplers.level import Frame, frame as make_frame
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of isotropic Gaussians in `dim` dimensions; means, weights and widths are drawn from `seed`. float64."""
+
+    seed: int
+    dim: int
+    modes: int
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(self.seed)
+        means = torch.randn(self.modes, self.dim, generator=generator, dtype=torch.float64)
+        widths = 0.1 + 0.4 * torch.rand(self.modes, generator=generator, dtype=torch.float64)
+        weights = 0.5 + torch.rand(self.modes, generator=generator, dtype=torch.float64)
+        return means, widths, weights / weights.sum()
+
+    def denoise(self, x: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+        """E[x0 | x] for x = alpha x0 + sigma n; x [B, dim], regular at alpha 0 and at sigma 0."""
+        means, widths, weights = self._parts
+        alpha, sigma = torch.as_tensor(alpha, dtype=x.dtype), torch.as_tensor(sigma, dtype=x.dtype)
+        if alpha.ndim:
+            alpha, sigma = alpha[:, None], sigma[:, None]
+        variance = (alpha * widths) ** 2 + sigma**2  # [modes] or [B, modes]
+        distance = x[:, None, :] - alpha[..., None] * means  # [B, modes, dim]
+        log = torch.log(weights) - 0.5 * self.dim * torch.log(variance) - 0.5 * (distance**2).sum(-1) / variance
+        posterior = torch.softmax(log, dim=-1)  # [B, modes]
+        gain = alpha * widths**2 / variance
+        return torch.einsum("bm,bmd->bd", posterior, means + gain[..., None] * distance)
+
+    def model(self, where: str | Frame) -> Callable[..., Tensor]:
+        """model(x, sigma[B]) -> denoised in a frame, the convention that solvers call."""
+        frame = make_frame(where)
+
+        def denoiser(x: Tensor, sigma: Tensor, **_: object) -> Tensor:
+            level = frame.level(float(sigma[0]))
+            return self.denoise(x, level.alpha, level.sigma)
+
+        return denoiser
+
+    def noise(self, batch: int, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(1000 * self.seed + seed)
+        return torch.randn(batch, self.dim, generator=generator, dtype=torch.float64)
+
+    def start(self, where: str | Frame, host: float, batch: int, seed: int = 0) -> Tensor:
+        """A state at the highest level: alpha * (a draw from the data) + sigma * noise, so that it is typical of it."""
+        level, generator = make_frame(where).level(host), torch.Generator().manual_seed(5000 + 1000 * self.seed + seed)
+        means, widths, weights = self._parts
+        mode = torch.multinomial(weights, batch, replacement=True, generator=generator)
+        data = means[mode] + widths[mode, None] * torch.randn(batch, self.dim, generator=generator, dtype=torch.float64)
+        return level.alpha * data + level.sigma * self.noise(batch, seed)
+
+    def exact(self, x: Tensor, where: str | Frame, hosts: Sequence[float]) -> list[Tensor]:
+        """States of the ODE at each of the decreasing levels `hosts`; x is the state at hosts[0].
+
+        DOP853 in the flow frame, whose velocity is regular from sigma 1 to 0; x/(alpha + sigma) is the state there.
+        """
+        frame = make_frame(where)
+        levels = [frame.level(host) for host in hosts]
+        times = [level.sigma / (level.alpha + level.sigma) for level in levels]
+        state = (x / (levels[0].alpha + levels[0].sigma)).numpy().ravel()
+
+        def velocity(t: float, flat: np.ndarray) -> np.ndarray:
+            z = torch.from_numpy(flat).view_as(x)
+            # v = (z - D)/t for t > 0; at t = 0 the limit is E[n] - x0 = -D there, since E[n | x0] = 0
+            if t < 1e-12:
+                return (-self.denoise(z, 1.0, 0.0)).numpy().ravel()
+            return ((z - self.denoise(z, 1.0 - t, t)) / t).numpy().ravel()
+
+        out = [x]
+        for a, b, level in zip(times, times[1:], levels[1:], strict=False):
+            solution = solve_ivp(velocity, (a, b), state, method="DOP853", rtol=1e-12, atol=1e-13)
+            assert solution.success, solution.message
+            state = solution.y[:, -1]
+            out.append(torch.from_numpy(state).view_as(x) * (level.alpha + level.sigma))
+        return out
+
+
+#: The fixed set: dimensions 8 to 32, 3 to 12 modes, seeds written here.
+PROBLEMS = tuple(
+    Mixture(seed, dim, modes)
+    for seed, dim, modes in (
+        (11, 8, 3), (12, 8, 8), (13, 12, 5), (14, 16, 4), (15, 16, 12), (16, 20, 6), (17, 24, 8), (18, 24, 3), (19, 32, 5), (20, 32, 10),
+    )
+)  # fmt: skip
+#: One small problem for slopes, where high accuracy is needed.
+SMALL = Mixture(3, 2, 3)
+
+
+def median_error(x: Tensor, exact: Tensor) -> float:
+    """Median over the batch of the distance per coordinate."""
+    return float(((x - exact) ** 2).mean(dim=tuple(range(1, x.ndim))).sqrt().median())

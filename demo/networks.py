@@ -1,0 +1,88 @@
+"""The two trained demo networks: what each one predicts, and how to load it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from .unet import IMAGE_SIZE, NULL_CLASS, NUM_CLASSES, UNet
+
+__all__ = ["CLASSES", "IMAGE_SIZE", "NETWORKS", "NULL_CLASS", "NUM_CLASSES", "Network", "load"]
+
+FOLDER = Path(__file__).resolve().parent
+
+CLASSES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Facts about one trained network; the weights themselves come from ``load``."""
+
+    name: str
+    predicts: str  # "noise": the noise itself; "flow": noise minus clean picture
+    noising: str  # what the network is shown
+    label: str  # how the time label t relates to sigma
+    label_range: tuple[float, float]  # labels seen in training, fractions included
+    betas: tuple[float, float, int] | None  # scaled-linear schedule: first beta, last beta, entries
+
+    @property
+    def weights(self) -> Path:
+        return FOLDER / f"{self.name}.safetensors"
+
+    @property
+    def summary(self) -> Path:
+        """Training settings, losses and the machine, as JSON."""
+        return FOLDER / f"{self.name}.json"
+
+
+NETWORKS = {
+    "vp": Network(
+        name="vp",
+        predicts="noise",
+        noising="x_t = (x0 + sigma * noise) / sqrt(1 + sigma^2)",
+        label="index into the 1000 sigmas (0.0292 .. 14.6146) of the schedule, log(sigma) linear between entries",
+        label_range=(0.0, 999.0),
+        betas=(0.00085, 0.012, 1000),
+    ),
+    "flow": Network(
+        name="flow",
+        predicts="flow",
+        noising="x_t = (1 - sigma) * x0 + sigma * noise",
+        label="1000 * sigma, sigma in [0, 1]",
+        label_range=(0.0, 1000.0),
+        betas=None,
+    ),
+}
+
+
+def load(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> UNet:
+    """The trained network, ready to be called: in eval mode, gradients off."""
+    if name not in NETWORKS:
+        raise ValueError(f"no demo network {name!r}; allowed are {', '.join(map(repr, NETWORKS))}")
+    path = NETWORKS[name].weights
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}; train them with: python demo/train.py {name}")
+    with safe_open(path, framework="pt") as file:
+        kind = (file.metadata() or {}).get("kind")
+        if kind != name:
+            raise ValueError(f"{path} holds a network of kind {kind!r}; expected {name!r}: train it again or rename it")
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no dictionary)
+    net = UNet()
+    net.load_state_dict(weights)  # float16 in the file; copied into float32, so no later rounding to float16
+    # Weights with the channels innermost spare the CPU a rearrangement at every call.
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this keyword
+    return net.to(device=device, dtype=dtype).eval().requires_grad_(False)

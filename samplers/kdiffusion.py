@@ -1,0 +1,116 @@
+"""The callables that hosts want: k-diffusion's sampler signature, and `sample` for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from .level import Frame, frame as make_frame
+from .plan import Call, Plan
+from .run import Model, Step, run
+from .solvers import Solver, plan, solver as find_solver
+from .times import TimeMap
+
+Tensor = torch.Tensor
+Callback = Callable[[dict[str, Any]], object]
+
+
+def sample(
+    model: Model,
+    x: Tensor,
+    sigmas: Sequence[float],
+    solver: str | Solver = "dpmpp_2m",
+    frame: str | Frame = "ve",
+    seed: int | None = None,
+    callback: Callback | None = None,
+    extra_args: Mapping[str, Any] | None = None,
+    *,
+    time: str | TimeMap | Sequence[float] | None = None,
+    check: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Samples from `x` (noise at sigmas[0], in the frame's scale) down to sigmas[-1]; n + 1 levels are n model calls.
+
+    model     model(x, sigma[B], **extra_args) -> denoised (see `fewstep.wrap`)
+    callback  called once per model call with a dict of x, i, sigma, sigma_hat, denoised
+    check     stop with FloatingPointError at the first NaN; reads back once per call
+
+    Raises ValueError for bad levels, ids and options before the first model call (see `fewstep.plan`).
+    """
+    made = plan(solver, sigmas, frame, time=time, **options)
+    return run(made, model, x, extra_args, seed, callback=callback and _reporter(callback), check=check)
+
+
+def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
+    """A sampler function with k-diffusion's signature:
+
+        fn(model, x, sigmas, extra_args=None, callback=None, disable=None, *, frame="ve", time=None, seed=None, **options)
+
+    Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
+    callback and changes nothing. The answers are checked once, after the last call (FloatingPointError).
+    """
+    row = find_solver(id)
+
+    def fn(
+        model: Model, x: Tensor, sigmas: Any, extra_args: Mapping[str, Any] | None = None, callback: Callback | None = None,
+        disable: bool | None = None, *, frame: str | Frame = "ve", time: str | TimeMap | Sequence[float] | None = None,
+        seed: int | None = None, **options: Any,
+    ) -> Tensor:  # fmt: skip
+        values = [float(value) for value in (sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas)]
+        if len(values) < 2:
+            return x
+        made = plan_with_repeats(row, values, make_frame(frame, time), **options)
+        report = callback and _reporter(callback)
+        with tqdm(total=len(made), disable=disable, desc=row.label) as bar:
+
+            def turn(step: Step) -> None:
+                if report is not None:
+                    report(step)
+                bar.update()
+
+            out = run(made, model, x, extra_args, seed, callback=turn)
+        if not bool(torch.isfinite(out).all()):
+            raise FloatingPointError(
+                f"{row.id} ended in NaN or inf after {len(made)} model calls; often float16 overflow in the model: "
+                "try bfloat16 or float32, or a lower guidance scale"
+            )
+        return out
+
+    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
+    return fn
+
+
+def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
+    """A plan for a host's list: at a repeated level the model is called and nothing changes."""
+    unique = [sigmas[0], *(b for a, b in zip(sigmas, sigmas[1:], strict=False) if a != b)]
+    if len(unique) == len(sigmas):
+        return plan(row, sigmas, where, **options)
+    if len(unique) == 1:
+        level = where.level(sigmas[0])
+        idle = _idle(level)
+        return Plan(row.id, where, (level,) * len(sigmas), (idle,) * (len(sigmas) - 1), row.order)
+    made = plan(row, unique, where, **options)
+    calls, done = [], 0
+    for a, b in zip(sigmas, sigmas[1:], strict=False):
+        if a == b:
+            calls.append(_idle(calls[-1].target if calls else made.levels[0]))
+        else:
+            calls.append(made.calls[done])
+            done += 1
+    return replace(made, calls=tuple(calls))
+
+
+def _idle(level: Any) -> Call:
+    return Call(level, level, "", 1.0, (), True, "data", "sigma", 0)
+
+
+def _reporter(callback: Callback) -> Callable[[Step], None]:
+    def report(step: Step) -> None:
+        sigma = step.sigma[0]  # 0-dim, as k-diffusion gives it; a view, nothing is read back
+        callback({"x": step.x, "i": step.i, "sigma": sigma, "sigma_hat": sigma, "denoised": step.denoised})
+
+    return report

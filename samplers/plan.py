@@ -1,0 +1,257 @@
+"""Plans: a solver as data. A plan is a list of calls; each call asks the model once and updates the state.
+
+    state <- scale * anchor + sum_j weights[j] * prediction_j  (j = 0 is the newest remembered prediction)
+
+The anchor is the state at the start of the step. A call that `closes` its step makes its state the next anchor;
+stages of a Runge-Kutta step do not close. All numbers are float64 Python floats, made before the first model call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from .level import Frame, Level
+
+#: (p, q) with  quantity = p*x + q*D  at a level, for a state x = alpha x0 + sigma n and the data prediction D.
+FROM_DATA = {
+    "data": lambda level: (0.0, 1.0),
+    "noise": lambda level: (1.0 / level.sigma, -level.alpha / level.sigma),
+    "velocity": lambda level: (1.0 / level.sigma, -(level.alpha + level.sigma) / level.sigma),
+}
+FORMS = tuple(FROM_DATA)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One model call and the update after it.
+
+    level         where the model is asked
+    target        the level of the state after the update
+    keeps         what is remembered of the answer: noise, data or velocity; empty when nothing is
+    scale         factor on the anchor
+    weights       factors on the remembered predictions, newest first
+    closes        whether the update ends a step
+    form, clock   the straight form that is integrated, and the variable in which its prediction is extrapolated
+    exact_degree  the update is exact when that prediction is a polynomial of at most this degree in that clock,
+                  for the exact start of the step (stages included)
+    """
+
+    level: Level
+    target: Level
+    keeps: str
+    scale: float
+    weights: tuple[float, ...]
+    closes: bool
+    form: str
+    clock: str
+    exact_degree: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fixed-step method on given levels. `len(plan)` is the number of model calls; checks itself when built."""
+
+    solver: str
+    frame: Frame
+    levels: tuple[Level, ...]
+    calls: tuple[Call, ...]
+    order: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self.calls)
+
+    @property
+    def memory(self) -> int:
+        """How many predictions a run remembers at most, the newest included."""
+        return max((len(update.weights) for update in self.updates), default=0)
+
+    @cached_property
+    def updates(self) -> tuple[Update, ...]:
+        """The one-register updates that a run carries out (see `fold`)."""
+        return fold(self.calls)
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        lines = [f"{self.solver} on {self.frame.name}, {len(self)} model calls, order {self.order} ({options})"]
+        lines += [
+            f"{i + 1:4d}  ask at sigma {call.level.host:<10.5g} -> {call.target.host:<10.5g} {call.form} in {call.clock}, "
+            f"degree {call.exact_degree}{'' if call.closes else ', stage'}: x*{call.scale:.5g} "
+            + " ".join(f"{weight:+.5g}" for weight in call.weights)
+            for i, call in enumerate(self.calls)
+        ]
+        return "\n".join([*lines, *self.notes])
+
+
+def _check(plan: Plan) -> None:
+    """Raises ValueError unless every number is finite, the calls join up, and constants are kept.
+
+    For constant x0 and n, x = alpha x0 + sigma n is the solution in every form, so the part of x0 and the part of n
+    of every update must come out as the target's alpha and sigma.
+    """
+    calls, levels = plan.calls, plan.levels
+    at, anchor = levels[0], levels[0]
+    kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, newest first
+    for i, call in enumerate(calls):
+        if call.level != at:
+            raise ValueError(f"{plan.solver}: call {i} asks at sigma {call.level.host:g}, but the state is at {at.host:g}")
+        if call.keeps:
+            kept.insert(0, _CONSTANTS[call.keeps])
+            del kept[8:]
+        if len(call.weights) > len(kept):
+            raise ValueError(f"{plan.solver}: call {i} uses {len(call.weights)} predictions, but only {len(kept)} are known")
+        signal, noise, size = call.scale * anchor.alpha, call.scale * anchor.sigma, abs(call.scale) * (anchor.alpha + anchor.sigma)
+        for weight, (of_x0, of_n) in zip(call.weights, kept, strict=False):
+            signal += weight * of_x0
+            noise += weight * of_n
+            size += abs(weight)
+        error = max(abs(signal - call.target.alpha), abs(noise - call.target.sigma))
+        if not error <= 1e-12 * (size + 1.0):
+            raise ValueError(
+                f"{plan.solver}: call {i} from sigma {anchor.host:g} to {call.target.host:g} does not keep constants "
+                f"(off by {error:.1e}); its weights are wrong"
+            )
+        at = call.target
+        if call.closes:
+            anchor = at
+    if not calls or not calls[-1].closes or at != levels[-1]:
+        raise ValueError(f"{plan.solver}: the plan ends at sigma {at.host:g}, expected {levels[-1].host:g}")
+
+
+#: (part of x0, part of n) of each kind of prediction when x0 and n are constant
+_CONSTANTS = {"data": (1.0, 0.0), "noise": (0.0, 1.0), "velocity": (-1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Update:
+    """state <- scale * state + sum_j weights[j] * prediction_j: a call with its anchor eliminated."""
+
+    scale: float
+    weights: tuple[float, ...]
+
+
+def fold(calls: Sequence[Call]) -> tuple[Update, ...]:
+    """One-register form: inside a step the anchor is a combination of the state and the predictions since.
+
+    That saves holding the anchor, one latent, and costs nothing (docs/decisions/0003-one-register.md).
+    """
+    out = []
+    state = (1.0, ())  # the state as scale * anchor + sum over the predictions, newest first
+    for call in calls:
+        pushed = (0.0, *state[1]) if call.keeps else state[1]
+        ratio = call.scale / state[0]
+        if any(pushed):
+            length = max(len(pushed), len(call.weights))
+            now = call.weights + (0.0,) * (length - len(call.weights))
+            before = pushed + (0.0,) * (length - len(pushed))
+            out.append(Update(ratio, _trim(tuple(a - ratio * b for a, b in zip(now, before, strict=True)))))
+        else:
+            out.append(Update(ratio, call.weights))
+        state = (1.0, ()) if call.closes else (call.scale, call.weights)
+    return tuple(out)
+
+
+def _trim(weights: tuple[float, ...]) -> tuple[float, ...]:
+    while weights and weights[-1] == 0.0:
+        weights = weights[:-1]
+    return weights
+
+
+class Writer:
+    """Writes the calls of a plan, converting between noise, data and velocity predictions where a step needs it.
+
+    A step may want another kind of prediction than was remembered: the last step to sigma 0 of a data-form method, or
+    the noise at flow sigma 1. Every such quantity is p*x_j + q*D_j with x_j the state that call j saw, and x_j is a
+    combination of the current anchor and the remembered predictions, because every update is linear.
+    """
+
+    def __init__(self, frame: Frame, levels: Sequence[Level]) -> None:
+        self.frame, self.levels = frame, levels
+        self.calls: list[Call] = []
+        self.at = self._anchor_level = levels[0]
+        self._seen: list[Level] = []  # level of each remembered prediction
+        self._kept: list[str] = []
+        self._opened = 0  # index of the first call of the open step
+
+    def step(
+        self, target: Level, scale: float, weights: Sequence[float], *, of: str, keeps: str, clock: str, exact_degree: int,
+        closes: bool = True,
+    ) -> None:  # fmt: skip
+        """Ask the model here, remember `keeps` of its answer, and move to `target`.
+
+        state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call)
+        """
+        i = len(self.calls)
+        self._seen.append(self.at)
+        self._kept.append(keeps)
+        recent = self._kept[i - len(weights) + 1 :] if weights else []
+        if all(kept == of for kept in recent):
+            final = tuple(weights)
+        else:
+            scale, final = self._convert(i, scale, weights, of)
+        self.calls.append(Call(self.at, target, keeps, scale, final, closes, of, clock, exact_degree))
+        self.at = target
+        if closes:
+            self._opened = i + 1
+            self._anchor_level = target
+
+    def _convert(self, i: int, scale: float, weights: Sequence[float], of: str) -> tuple[float, tuple[float, ...]]:
+        total: dict[int, float] = {}
+        for age, weight in enumerate(weights):
+            j = i - age
+            on_state, on_kept = _conversion(self._kept[j], of, self._seen[j])
+            total[j] = total.get(j, 0.0) + weight * on_kept
+            if on_state:
+                anchor, parts = self._state(j)
+                scale += weight * on_state * anchor
+                for k, part in parts.items():
+                    total[k] = total.get(k, 0.0) + weight * on_state * part
+        return scale, _trim(tuple(total.get(i - age, 0.0) for age in range(i - min(total) + 1)))
+
+    def _state(self, j: int) -> tuple[float, dict[int, float]]:
+        """The state that call j saw: (factor of the current anchor, {call: factor of its prediction})."""
+        anchor, block = 1.0, self._opened
+        parts: dict[int, float] = {}
+        # walk back from the current anchor to the anchor of j's own step
+        while block > j:
+            closing = self.calls[block - 1]
+            inverse = 1.0 / closing.scale
+            anchor *= inverse
+            parts = {k: inverse * part for k, part in parts.items()}
+            for age, weight in enumerate(closing.weights):
+                k = block - 1 - age
+                parts[k] = parts.get(k, 0.0) - inverse * weight
+            block -= 1
+            while block and not self.calls[block - 1].closes:
+                block -= 1
+        if j > block:  # a stage: one more update, from that anchor
+            stage = self.calls[j - 1]
+            parts = {k: stage.scale * part for k, part in parts.items()}
+            anchor *= stage.scale
+            for age, weight in enumerate(stage.weights):
+                parts[j - 1 - age] = parts.get(j - 1 - age, 0.0) + weight
+        return anchor, parts
+
+
+def _conversion(kept: str, of: str, level: Level) -> tuple[float, float]:
+    """(p, q) with  prediction of kind `of` = p*x + q*(prediction of kind `kept`)  at a level."""
+    if kept == of:
+        return 0.0, 1.0
+    p, q = FROM_DATA[of](level)
+    p0, q0 = FROM_DATA[kept](level)
+    # D = (kept - p0 x)/q0
+    return p - q * p0 / q0, q / q0

@@ -1,0 +1,199 @@
+"""Multistep weights: integrals of an interpolating polynomial against a form's measure, in float64.
+
+The three straight forms of the ODE (docs/mathematics.md; arXiv 2204.13902, 2206.00927, 2211.01095):
+
+    noise     x_t = (alpha_t/alpha_s) x_s + alpha_t  int eps d(rho)
+    data      x_t = (sigma_t/sigma_s) x_s + sigma_t  int D   d(1/rho)
+    velocity  x_t =                   x_s +          int v   d(sigma)          (flow frames)
+
+The prediction is replaced by the polynomial through its values at known levels, in a clock u (lambda, rho, sigma, or
+the model's time). With theta = (u - u_s)/(u_t - u_s) everything is made of the moments  mu_k = int theta^k  against
+the measure: in closed form where one exists, otherwise by Gauss-Legendre quadrature in lambda.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from .level import Frame, Level
+from .phi import phi
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+#: A clock reads a level. Time needs the frame's map, so every clock gets the frame.
+CLOCKS: dict[str, Callable[[Frame, Level], float]] = {
+    "lambda": lambda frame, level: level.lam,
+    "rho": lambda frame, level: level.rho,
+    "sigma": lambda frame, level: level.sigma,
+    "time": lambda frame, level: frame.time.time(level.host),
+}
+
+
+def scale(form: str, s: Level, t: Level) -> float:
+    """The factor on the state over a step from level s to level t."""
+    if form == "noise":
+        return t.alpha / s.alpha
+    return t.sigma / s.sigma if form == "data" else 1.0
+
+
+def moments(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> list[float]:
+    """mu_0 ... mu_{n-1} of the step from s to t: int theta^k against the form's measure, times the form's factor."""
+    if n == 1:
+        return [_whole(form, s, t)]
+    closed = _CLOSED.get((form, clock))
+    return closed(s, t, n) if closed else _gauss(form, clock, frame, s, t, n)
+
+
+def _whole(form: str, s: Level, t: Level) -> float:
+    """mu_0, the DDIM weight: the same in every clock, finite also where lambda is not (data, velocity)."""
+    if form == "velocity":
+        return t.sigma - s.sigma
+    if math.isfinite(s.lam) and math.isfinite(t.lam):  # no difference of nearly equal numbers
+        h = t.lam - s.lam
+        return -t.sigma * math.expm1(h) if form == "noise" else -t.alpha * math.expm1(-h)
+    if form == "noise":
+        return t.sigma - t.alpha * s.rho
+    return t.alpha - t.sigma * (s.alpha / s.sigma)
+
+
+def _noise_lambda(s: Level, t: Level, n: int) -> list[float]:
+    h = t.lam - s.lam
+    return _phi_moments(-t.sigma * h, h, n)
+
+
+def _data_lambda(s: Level, t: Level, n: int) -> list[float]:
+    h = t.lam - s.lam
+    return _phi_moments(t.alpha * h, -h, n)
+
+
+def _phi_moments(factor: float, z: float, n: int) -> list[float]:
+    # int_0^1 e^{(1-theta) z} theta^k dtheta = k! phi_{k+1}(z)
+    values, factorial, out = phi(z, n), 1.0, []
+    for k in range(n):
+        factorial *= max(k, 1)
+        out.append(factor * factorial * values[k + 1])
+    return out
+
+
+def _noise_rho(s: Level, t: Level, n: int) -> list[float]:
+    width = t.alpha * (t.rho - s.rho)
+    return [width / (k + 1) for k in range(n)]
+
+
+def _velocity_sigma(s: Level, t: Level, n: int) -> list[float]:
+    width = t.sigma - s.sigma
+    return [width / (k + 1) for k in range(n)]
+
+
+_CLOSED: dict[tuple[str, str], Callable[[Level, Level, int], list[float]]] = {
+    ("noise", "lambda"): _noise_lambda,
+    ("data", "lambda"): _data_lambda,
+    ("noise", "rho"): _noise_rho,
+    ("velocity", "sigma"): _velocity_sigma,
+}
+
+#: Longest piece in lambda that one Gauss rule covers. With 16 nodes and cubic polynomials in continuous VP time the
+#: error is at most 8e-15 up to 4.0 and 7e-12 at 4.9 (measured over linear, quadratic and uniform-lambda grids).
+_PIECE = 4.0
+_NODES_SMOOTH = 16
+#: Between two knots of a table t is linear in log sigma and a piece is about 0.01 long in lambda.
+_NODES_BETWEEN_KNOTS = 4
+
+
+@cache
+def _legendre(n: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on 0..1."""
+    import numpy as np
+
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return 0.5 * (nodes + 1.0), 0.5 * weights
+
+
+@cache
+def _sorted_knots(knots: tuple[float, ...]) -> Array:
+    import numpy as np
+
+    return np.array(knots)
+
+
+def _pieces(frame: Frame, clock: str, a: float, b: float) -> tuple[Array, int]:
+    """Ends of the pieces of lambda in a..b on which the clock is smooth, and how many nodes each needs."""
+    import numpy as np
+
+    # a table's knots are log(host sigma) = -lambda, true where host sigma is rho
+    knots = frame.time.knots if clock == "time" and frame.name != "flow" else None
+    if knots is None:
+        return np.linspace(a, b, max(1, math.ceil((b - a) / _PIECE)) + 1), _NODES_SMOOTH
+    inner = -_sorted_knots(tuple(knots))[::-1]
+    first, last = np.searchsorted(inner, a, side="right"), np.searchsorted(inner, b, side="left")
+    ends = np.concatenate(([a], inner[first:last], [b]))
+    if first < last and len(ends) > 2:
+        # outside the table there may be one long piece at either end
+        return ends, _NODES_BETWEEN_KNOTS if float(np.max(np.diff(ends))) < 0.5 else _NODES_SMOOTH
+    return ends, _NODES_SMOOTH
+
+
+def _clock_values(clock: str, frame: Frame, lam: Array) -> Array:
+    import numpy as np
+
+    if clock == "lambda":
+        return lam
+    if clock == "rho":
+        return np.exp(-lam)
+    # log of the host's sigma
+    log_host = -np.logaddexp(0.0, lam) if frame.name == "flow" else -lam
+    if clock == "time":
+        return frame.time.times(log_host)
+    return np.exp(log_host)  # sigma of ve and flow frames
+
+
+def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> list[float]:
+    import numpy as np
+
+    ends, count = _pieces(frame, clock, s.lam, t.lam)
+    nodes, weights = _legendre(count)
+    widths = np.diff(ends)
+    lam = (ends[:-1, None] + widths[:, None] * nodes).ravel()
+    measure = (widths[:, None] * weights).ravel()
+    # alpha_t d(rho) = -sigma_t e^{lam_t - lam} d(lam);   sigma_t d(1/rho) = alpha_t e^{lam - lam_t} d(lam)
+    measure *= -t.sigma * np.exp(t.lam - lam) if form == "noise" else t.alpha * np.exp(lam - t.lam)
+    start, stop = CLOCKS[clock](frame, s), CLOCKS[clock](frame, t)
+    theta = (_clock_values(clock, frame, lam) - start) / (stop - start)
+    out = []
+    for k in range(n):
+        if k:
+            measure *= theta
+        out.append(float(measure.sum()))
+    return out
+
+
+def lagrange(thetas: Sequence[float]) -> list[list[float]]:
+    """Monomial coefficients of the Lagrange basis: row j holds the coefficients of L_j(theta), L_j(thetas[i]) = [i == j]."""
+    rows = []
+    for j, own in enumerate(thetas):
+        poly = [1.0]
+        for k, other in enumerate(thetas):
+            if k != j:
+                # poly * (theta - other)/(own - other)
+                inverse = 1.0 / (own - other)
+                shift = -other * inverse
+                poly = [
+                    (poly[m] * shift if m < len(poly) else 0.0) + (poly[m - 1] * inverse if m else 0.0)
+                    for m in range(len(poly) + 1)
+                ]
+        rows.append(poly)
+    return rows
+
+
+def interpolation_weights(mu: Sequence[float], thetas: Sequence[float]) -> list[float]:
+    """Weights of the values at `thetas`: row j is the sum over k of mu_k times the k-th coefficient of L_j."""
+    if len(thetas) == 1:
+        return [mu[0]]
+    return [sum(m * c for m, c in zip(mu, row, strict=True)) for row in lagrange(thetas)]

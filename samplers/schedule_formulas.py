@@ -1,0 +1,156 @@
+"""The formulas of the schedules: functions from a Span to its positive levels, the highest first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from .schedule_span import Span
+from .schedule_tables import ays as ays_tables
+from .times import ContinuousVP, FlowShift, sigma_range
+
+# --- formulas in sigma -----------------------------------------------------------------------------------------------
+
+
+def power(at: Span, rho: float) -> list[float]:
+    top, bottom = at.high ** (1 / rho), at.low ** (1 / rho)
+    return at.closed(lambda u: (top + u * (bottom - top)) ** rho)
+
+
+def polyexponential(at: Span, rho: float = 1.0) -> list[float]:
+    ratio = math.log(at.high / at.low)
+    return at.closed(lambda u: at.low * math.exp(ratio * (1.0 - u) ** rho))
+
+
+def kl_optimal(at: Span) -> list[float]:
+    top, bottom = math.atan(at.high), math.atan(at.low)
+    return at.closed(lambda u: math.tan(top + u * (bottom - top)))
+
+
+def linear_quadratic(at: Span, threshold: float) -> list[float]:
+    # x = 1 - sigma: a line to (linear, threshold), then the parabola with the same slope there that reaches 1 at n
+    linear = at.n // 2
+    slope = threshold / max(linear, 1)
+    rest = at.n - linear
+    bend = (1.0 - threshold - slope * rest) / rest**2
+    floor = 0.0 if at.to_zero else at.low
+
+    def curve(u: float) -> float:
+        past = u * at.n - linear
+        x = threshold + past * (slope + (bend * past if past > 0 else 0.0))
+        return floor + (at.high - floor) * (1.0 - x)
+
+    return at.trailing(curve)
+
+
+def laplace(at: Span, mu: float, beta: float) -> list[float]:
+    top, bottom = math.log(at.high), math.log(at.low)
+
+    def tails(value: float) -> tuple[float, float]:
+        """(above, below): the shares of the distribution above and below a log sigma."""
+        small = 0.5 * math.exp(-abs(value - mu) / beta)
+        return (small, 1.0 - small) if value > mu else (1.0 - small, small)
+
+    def quantiles(first: tuple[float, float], last: tuple[float, float]) -> list[float]:
+        def curve(u: float) -> float:
+            # both shares as mixtures, so that the smaller one keeps its digits
+            above, below = ((1.0 - u) * a + u * b for a, b in zip(first, last, strict=True))
+            return mu - beta * math.log(2.0 * above) if above < below else mu + beta * math.log(2.0 * below)
+
+        return at.closed(lambda u: math.exp(curve(u)))
+
+    levels = quantiles((0.0, 1.0), (1.0, 0.0))
+    # The formula runs from infinity to 0. Clamping only its two ends is harmless; further levels outside the range
+    # would all be clamped to the same number, so then the distribution is cut to the range instead.
+    if all(at.low < level < at.high for level in levels[1:-1]):
+        return levels
+    return quantiles(tails(top), tails(bottom))
+
+
+def ays(at: Span, table: str) -> list[float]:
+    logs = [math.log(level) for level in ays_tables()[table]]
+    top, bottom = math.log(at.high), math.log(at.low)
+    stretch = (top - bottom) / (logs[0] - logs[-1])
+
+    def curve(u: float) -> float:
+        position = u * (len(logs) - 1)
+        i = min(int(position), len(logs) - 2)
+        value = logs[i] + (position - i) * (logs[i + 1] - logs[i])
+        return math.exp(bottom + stretch * (value - logs[-1]))
+
+    return at.trailing(curve)
+
+
+# --- formulas in model time ------------------------------------------------------------------------------------------
+
+
+def time_uniform(at: Span) -> list[float]:
+    return at.closed(at.line(*at.times))
+
+
+def time_power(at: Span, kappa: float) -> list[float]:
+    start, stop = at.times
+    origin = at.origin
+    top, bottom = (start - origin) ** (1 / kappa), (stop - origin) ** (1 / kappa)
+    return at.closed(lambda u: at.time.sigma(origin + (top + u * (bottom - top)) ** kappa))
+
+
+def vp(at: Span, beta_d: float, beta_min: float, eps_s: float) -> list[float]:
+    return time_uniform(replace(at, time=_vp_time(beta_d, beta_min, eps_s)))
+
+
+def _vp_time(beta_d: float, beta_min: float, eps_s: float) -> ContinuousVP:
+    return ContinuousVP(beta_min, beta_min + beta_d, t_min=eps_s)
+
+
+def vp_range(beta_d: float, beta_min: float, eps_s: float) -> tuple[float, float]:
+    return sigma_range(_vp_time(beta_d, beta_min, eps_s))
+
+
+def sgm_uniform(at: Span) -> list[float]:
+    return at.trailing(at.line(*at.times))
+
+
+def flow_shift(at: Span, shift: float) -> list[float]:
+    shifted = replace(at, time=FlowShift(shift))
+    start, stop = shifted.times
+    return shifted.trailing(shifted.line(start, 0.0 if at.to_zero else stop))
+
+
+def simple(at: Span) -> list[float]:
+    start, stop = at.times
+    # one entry past sigma_min is where a table would hold sigma 0 (exactly so for flow models)
+    end = max(stop - at.entry, at.origin) if at.to_zero else stop
+    stride = (start - end) / at.entry / at.n
+    if at.time.knots is None:
+        return at.trailing(at.line(start, end))
+    if stride < 1.0 - 1e-9:  # more steps than entries: hosts repeat levels
+        return sgm_uniform(at)
+    # 1e-6 of an entry absorbs the rounding of t(sigma)
+    return at.trailing(lambda u: at.time.sigma(start - at.entry * math.floor(u * at.n * stride + 1e-6)))
+
+
+def ddim_uniform(at: Span) -> list[float]:
+    start, stop = at.times
+    entries = (start - stop) / at.entry
+    # entry 1 is the lowest, entry 0 (sigma_min) is left out; both numbers shrink when there are too few entries
+    lowest = min(1.0, entries / at.n)
+    stride = min((entries + 1.0) / at.n, (entries - lowest) / max(at.n - 1, 1))
+    levels = [at.time.sigma(stop + at.entry * (lowest + stride * i)) for i in reversed(range(at.n))]
+    levels[0] = min(levels[0], at.high)  # t(sigma) and back may round upwards
+    return levels if at.to_zero else [*levels, at.low]
+
+
+def beta(at: Span, alpha: float, beta: float) -> list[float]:
+    from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy has no stubs of its own
+
+    start, stop = at.times
+    entries = (start - stop) / at.entry
+    where = [float(betaincinv(alpha, beta, 1.0 - i / at.n)) * entries for i in range(at.count)]
+    if at.time.knots is not None:
+        rounded = [float(round(position)) for position in where]
+        # hosts round to the model's entries and drop repeated levels, which costs steps
+        if len(set(rounded)) == len(rounded):
+            where = rounded
+    inner = [at.time.sigma(stop + at.entry * position) for position in where[1 : at.n]]
+    return [at.high, *inner] if at.to_zero else [at.high, *inner, at.low]
