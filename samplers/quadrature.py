@@ -116,28 +116,20 @@ def _legendre(n: int) -> tuple[Array, Array]:
     return 0.5 * (nodes + 1.0), 0.5 * weights
 
 
-@cache
-def _sorted_knots(knots: tuple[float, ...]) -> Array:
-    import numpy as np
-
-    return np.array(knots)
-
-
 def _pieces(frame: Frame, clock: str, a: float, b: float) -> tuple[Array, int]:
     """Ends of the pieces of lambda in a..b on which the clock is smooth, and how many nodes each needs."""
     import numpy as np
 
-    # a table's knots are log(host sigma) = -lambda, true where host sigma is rho
+    # a table's knots are log(host sigma), which is -lambda where the host's sigma is rho
     knots = frame.time.knots if clock == "time" and frame.name != "flow" else None
-    if knots is None:
-        return np.linspace(a, b, max(1, math.ceil((b - a) / _PIECE)) + 1), _NODES_SMOOTH
-    inner = -_sorted_knots(tuple(knots))[::-1]
-    first, last = np.searchsorted(inner, a, side="right"), np.searchsorted(inner, b, side="left")
-    ends = np.concatenate(([a], inner[first:last], [b]))
-    if first < last and len(ends) > 2:
-        # outside the table there may be one long piece at either end
-        return ends, _NODES_BETWEEN_KNOTS if float(np.max(np.diff(ends))) < 0.5 else _NODES_SMOOTH
-    return ends, _NODES_SMOOTH
+    if knots is not None:
+        first, last = np.searchsorted(knots, (-b, -a))
+        ends = np.concatenate(((a,), -knots[first:last][::-1], (b,)))
+        # beyond the table's ends t goes on log-linearly, in one piece that may be long
+        if first > 0 and last < len(knots) and last > first:
+            return ends, _NODES_BETWEEN_KNOTS
+        return ends, _NODES_SMOOTH
+    return np.linspace(a, b, max(1, math.ceil((b - a) / _PIECE)) + 1), _NODES_SMOOTH
 
 
 def _clock_values(clock: str, frame: Frame, lam: Array) -> Array:
@@ -159,7 +151,7 @@ def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> l
 
     ends, count = _pieces(frame, clock, s.lam, t.lam)
     nodes, weights = _legendre(count)
-    widths = np.diff(ends)
+    widths = ends[1:] - ends[:-1]
     lam = (ends[:-1, None] + widths[:, None] * nodes).ravel()
     measure = (widths[:, None] * weights).ravel()
     # alpha_t d(rho) = -sigma_t e^{lam_t - lam} d(lam);   sigma_t d(1/rho) = alpha_t e^{lam - lam_t} d(lam)
@@ -174,26 +166,18 @@ def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> l
     return out
 
 
-def lagrange(thetas: Sequence[float]) -> list[list[float]]:
-    """Monomial coefficients of the Lagrange basis: row j holds the coefficients of L_j(theta), L_j(thetas[i]) = [i == j]."""
-    rows = []
-    for j, own in enumerate(thetas):
-        poly = [1.0]
-        for k, other in enumerate(thetas):
-            if k != j:
-                # poly * (theta - other)/(own - other)
-                inverse = 1.0 / (own - other)
-                shift = -other * inverse
-                poly = [
-                    (poly[m] * shift if m < len(poly) else 0.0) + (poly[m - 1] * inverse if m else 0.0)
-                    for m in range(len(poly) + 1)
-                ]
-        rows.append(poly)
-    return rows
+def weights(mu: Sequence[float], thetas: Sequence[float]) -> list[float]:
+    """Weights of the values at `thetas`: the solution of sum_j w_j theta_j^k = mu_k, so that polynomials are exact.
 
-
-def interpolation_weights(mu: Sequence[float], thetas: Sequence[float]) -> list[float]:
-    """Weights of the values at `thetas`: row j is the sum over k of mu_k times the k-th coefficient of L_j."""
-    if len(thetas) == 1:
-        return [mu[0]]
-    return [sum(m * c for m, c in zip(mu, row, strict=True)) for row in lagrange(thetas)]
+    Bjorck & Pereyra's algorithm for the (dual) Vandermonde system (Math. Comp. 24, 1970).
+    """
+    out, n = list(mu), len(mu)
+    for k in range(n - 1):
+        for i in range(n - 1, k, -1):
+            out[i] -= thetas[k] * out[i - 1]
+    for k in range(n - 2, -1, -1):
+        for i in range(k + 1, n):
+            out[i] /= thetas[i] - thetas[i - k - 1]
+        for i in range(k, n - 1):
+            out[i] -= out[i + 1]
+    return out

@@ -13,22 +13,25 @@ from .times import ContinuousVP, FlowShift, sigma_range
 
 
 def power(at: Span, rho: float) -> list[float]:
+    """sigma = (high^(1/rho) + u (low^(1/rho) - high^(1/rho)))^rho (arXiv 2206.00364, eq. 5)."""
     top, bottom = at.high ** (1 / rho), at.low ** (1 / rho)
     return at.closed(lambda u: (top + u * (bottom - top)) ** rho)
 
 
 def polyexponential(at: Span, rho: float = 1.0) -> list[float]:
+    """log sigma = log low + (1 - u)^rho log(high/low)."""
     ratio = math.log(at.high / at.low)
     return at.closed(lambda u: at.low * math.exp(ratio * (1.0 - u) ** rho))
 
 
 def kl_optimal(at: Span) -> list[float]:
+    """arctan sigma = (1 - u) arctan high + u arctan low (arXiv 2404.14507, theorem 3.1 with c = 1)."""
     top, bottom = math.atan(at.high), math.atan(at.low)
     return at.closed(lambda u: math.tan(top + u * (bottom - top)))
 
 
 def linear_quadratic(at: Span, threshold: float) -> list[float]:
-    # x = 1 - sigma: a line to (linear, threshold), then the parabola with the same slope there that reaches 1 at n
+    """sigma = 1 - x(i), where x is linear up to (n//2, threshold), then the parabola with that slope and x(n) = 1."""
     linear = at.n // 2
     slope = threshold / max(linear, 1)
     rest = at.n - linear
@@ -44,6 +47,7 @@ def linear_quadratic(at: Span, threshold: float) -> list[float]:
 
 
 def laplace(at: Span, mu: float, beta: float) -> list[float]:
+    """log sigma = mu - beta sign(1/2 - u) log(1 - 2 |1/2 - u|), its two infinite ends put at high and low."""
     top, bottom = math.log(at.high), math.log(at.low)
 
     def tails(value: float) -> tuple[float, float]:
@@ -68,6 +72,7 @@ def laplace(at: Span, mu: float, beta: float) -> list[float]:
 
 
 def ays(at: Span, table: str) -> list[float]:
+    """The table as a curve, piecewise linear in log sigma over u, scaled in log sigma to end at high and low."""
     logs = [math.log(level) for level in ays_tables()[table]]
     top, bottom = math.log(at.high), math.log(at.low)
     stretch = (top - bottom) / (logs[0] - logs[-1])
@@ -85,10 +90,12 @@ def ays(at: Span, table: str) -> list[float]:
 
 
 def time_uniform(at: Span) -> list[float]:
+    """t = (1 - u) t(high) + u t(low)."""
     return at.closed(at.line(*at.times))
 
 
 def time_power(at: Span, kappa: float) -> list[float]:
+    """t^(1/kappa) = (1 - u) t(high)^(1/kappa) + u t(low)^(1/kappa), t counted from the time of sigma 0."""
     start, stop = at.times
     origin = at.origin
     top, bottom = (start - origin) ** (1 / kappa), (stop - origin) ** (1 / kappa)
@@ -96,6 +103,7 @@ def time_power(at: Span, kappa: float) -> list[float]:
 
 
 def vp(at: Span, beta_d: float, beta_min: float, eps_s: float) -> list[float]:
+    """sigma = sqrt(exp(beta_d t^2/2 + beta_min t) - 1), t uniform."""
     return time_uniform(replace(at, time=_vp_time(beta_d, beta_min, eps_s)))
 
 
@@ -104,36 +112,44 @@ def _vp_time(beta_d: float, beta_min: float, eps_s: float) -> ContinuousVP:
 
 
 def vp_range(beta_d: float, beta_min: float, eps_s: float) -> tuple[float, float]:
+    """sigma at t = eps_s and t = 1."""
     return sigma_range(_vp_time(beta_d, beta_min, eps_s))
 
 
 def sgm_uniform(at: Span) -> list[float]:
+    """time_uniform, trailing."""
     return at.trailing(at.line(*at.times))
 
 
 def flow_shift(at: Span, shift: float) -> list[float]:
+    """sigma = shift v/(1 + (shift - 1) v), v uniform from v(high) to 0, or to v(low) where that is the last level."""
     shifted = replace(at, time=FlowShift(shift))
     start, stop = shifted.times
     return shifted.trailing(shifted.line(start, 0.0 if at.to_zero else stop))
 
 
 def simple(at: Span) -> list[float]:
+    """Entry floor(i N/n) from the top of the model's N; without a table the same line without the floor."""
     start, stop = at.times
     # one entry past sigma_min is where a table would hold sigma 0 (exactly so for flow models)
     end = max(stop - at.entry, at.origin) if at.to_zero else stop
     stride = (start - end) / at.entry / at.n
-    if at.time.knots is None:
+    if not at.discrete:
         return at.trailing(at.line(start, end))
     if stride < 1.0 - 1e-9:  # more steps than entries: hosts repeat levels
         return sgm_uniform(at)
     # 1e-6 of an entry absorbs the rounding of t(sigma)
-    return at.trailing(lambda u: at.time.sigma(start - at.entry * math.floor(u * at.n * stride + 1e-6)))
+    return at.trailing(lambda u: at.time.sigma(start - math.floor(u * at.n * stride + 1e-6)))
 
 
 def ddim_uniform(at: Span) -> list[float]:
+    """Entry 1 + k N/n from the bottom of the model's N, k = n - 1 .. 0.
+
+    N/n is not rounded down: with it, hosts take 63 steps for 60, and starting at the n-th entry loses high noise.
+    """
     start, stop = at.times
     entries = (start - stop) / at.entry
-    # entry 1 is the lowest, entry 0 (sigma_min) is left out; both numbers shrink when there are too few entries
+    # entry 0 (sigma_min) is left out; both numbers shrink when there are too few entries
     lowest = min(1.0, entries / at.n)
     stride = min((entries + 1.0) / at.n, (entries - lowest) / max(at.n - 1, 1))
     levels = [at.time.sigma(stop + at.entry * (lowest + stride * i)) for i in reversed(range(at.n))]
@@ -142,12 +158,13 @@ def ddim_uniform(at: Span) -> list[float]:
 
 
 def beta(at: Span, alpha: float, beta: float) -> list[float]:
+    """t = t(low) + q (t(high) - t(low)), q the quantile of Beta(alpha, beta) at 1 - u, trailing (arXiv 2407.12173)."""
     from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy has no stubs of its own
 
     start, stop = at.times
     entries = (start - stop) / at.entry
     where = [float(betaincinv(alpha, beta, 1.0 - i / at.n)) * entries for i in range(at.count)]
-    if at.time.knots is not None:
+    if at.discrete:
         rounded = [float(round(position)) for position in where]
         # hosts round to the model's entries and drop repeated levels, which costs steps
         if len(set(rounded)) == len(rounded):

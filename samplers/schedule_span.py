@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .level import Frame
-from .times import TimeMap
+from .times import Table, TimeMap
 
 Curve = Callable[[float], float]
 
@@ -51,10 +51,14 @@ class Span:
         return min(zero if math.isfinite(zero) else self.time.t_min - self.entry, self.times[1])
 
     @property
+    def discrete(self) -> bool:
+        """Whether the model has a table of noise levels, so that levels can be entries of it."""
+        return isinstance(self.time, Table)
+
+    @property
     def entry(self) -> float:
         """The time between two entries of the model's table."""
-        knots = self.time.knots
-        return (self.time.t_max - self.time.t_min) / ((_ENTRIES if knots is None else len(knots)) - 1)
+        return 1.0 if self.discrete else (self.time.t_max - self.time.t_min) / (_ENTRIES - 1)
 
     def closed(self, curve: Curve) -> list[float]:
         return self._draw(curve, self.count - 1)

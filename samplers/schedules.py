@@ -59,7 +59,7 @@ _ROWS = (
     ),
     Schedule(
         "exponential", "Exponential", FRAMES, (),
-        "DPM-Solver, arXiv 2206.00927, appendix D.4 (logSNR); k-diffusion get_sigmas_exponential",
+        "DPM-Solver, arXiv 2206.00927 (official code: logSNR); k-diffusion get_sigmas_exponential",
         "Uniform in log sigma, which in the frames ve and vp is uniform in lambda (in flow it is not).",
         formulas.polyexponential,
     ),
@@ -72,26 +72,26 @@ _ROWS = (
     Schedule(
         "rho_power", "Rho power", _NOT_FLOW,
         (Option("power", 2.0, "uniform in rho^(1/power); 7 is karras", low=0.5, high=100.0),),
-        "DEIS, arXiv 2204.13902, appendix H.3 (ts_phase='rho')",
+        "DEIS, arXiv 2204.13902, ingredient 4 (official code: ts_phase='rho')",
         "Uniform in a power of rho = sigma/alpha, as DEIS draws it; in flow rho is infinite at sigma 1.",
         lambda at, power: formulas.power(at, power),
     ),
     Schedule(
         "time_uniform", "Time uniform", FRAMES, (),
-        "DPM-Solver, arXiv 2206.00927, appendix D.4; ComfyUI 'normal'",
+        "DPM-Solver, arXiv 2206.00927 (official code: time_uniform); ComfyUI 'normal'",
         "Uniform in the model's time, from sigma_max to sigma_min.",
         formulas.time_uniform, aliases=("normal", "uniform"),
     ),
     Schedule(
         "time_quadratic", "Time quadratic", FRAMES, (),
-        "DDIM, arXiv 2010.02502, appendix D.2; DPM-Solver, arXiv 2206.00927, appendix D.4",
+        "DDIM, arXiv 2010.02502, appendix D.2; DPM-Solver, arXiv 2206.00927 (official code: time_quadratic)",
         "Uniform in the square root of the model's time, counted from sigma 0.",
         lambda at: formulas.time_power(at, 2.0),
     ),
     Schedule(
         "time_power", "Time power", FRAMES,
         (Option("kappa", 2.0, "uniform in t^(1/kappa); 1 is time_uniform, 2 time_quadratic", low=0.2, high=10.0),),
-        "DEIS, arXiv 2204.13902, appendix H.3 (ts_phase='t')",
+        "DEIS, arXiv 2204.13902, ingredient 4 (official code: ts_phase='t')",
         "Uniform in a root of the model's time, counted from sigma 0.",
         formulas.time_power,
     ),
@@ -109,7 +109,7 @@ _ROWS = (
     ),
     Schedule(
         "simple", "Simple", FRAMES, (),
-        "ComfyUI 'simple'; on flow models Flux and SD3's own",
+        "ComfyUI 'simple'; on flow models Flux's own",
         "Every (N/n)-th of the model's N entries from the top down; on flow models uniform in time down to 0.",
         formulas.simple,
     ),
@@ -125,8 +125,8 @@ _ROWS = (
     ),
     Schedule(
         "kl_optimal", "KL optimal", FRAMES, (),
-        "Align Your Steps, arXiv 2404.14507, section 3.1; ComfyUI 'kl_optimal'",
-        "Uniform in arctan sigma, which is optimal for Gaussian data.",
+        "Align Your Steps, arXiv 2404.14507, theorem 3.1; ComfyUI 'kl_optimal'",
+        "Uniform in arctan sigma, which is optimal for DDIM on Gaussian data of unit variance.",
         formulas.kl_optimal,
     ),
     Schedule(
@@ -153,7 +153,7 @@ _ROWS = (
             Option("beta_min", 0.1, "beta at t = 0", low=0.0, high=10.0),
             Option("eps_s", 1e-3, "the last time; unused where sigma_min is given", low=1e-5, high=0.5),
         ),
-        "Score SDE, arXiv 2011.13456, eq. 33; k-diffusion get_sigmas_vp",
+        "Score SDE, arXiv 2011.13456, eq. 32; k-diffusion get_sigmas_vp",
         "Uniform in the time of the VP SDE, whatever the model; its own range unless one is given.",
         formulas.vp, formulas.vp_range,
     ),
@@ -225,8 +225,8 @@ def schedule(
         levels.append(0.0)
     if not all(a > b for a, b in pairwise(levels)):
         raise ValueError(
-            f"schedule {row.id!r}: {span.n} steps from sigma {span.high:g} to {span.low:g} do not fit, two levels meet in "
-            "float64; take fewer steps, a wider range or options nearer to their defaults"
+            f"schedule {row.id!r}: {span.n} steps from sigma {span.high:g} to {span.low:g} do not fit, two levels meet "
+            "in float64; take fewer steps, a wider range or options nearer to their defaults"
         )
     return levels[-(n + 1) :]
 

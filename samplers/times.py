@@ -31,7 +31,7 @@ class TimeMap(Protocol):
     @property
     def t_max(self) -> float: ...
     @property
-    def knots(self) -> Sequence[float] | None:
+    def knots(self) -> Array | None:
         """log sigma at the places where t(sigma) is not smooth, increasing; None when it is smooth everywhere."""
 
     def time(self, sigma: float) -> float: ...
@@ -70,8 +70,8 @@ class Table:
         return tuple(math.log(sigma) for sigma in self.sigmas)
 
     @property
-    def knots(self) -> Sequence[float]:
-        return self._logs
+    def knots(self) -> Array:
+        return self._arrays[0]
 
     def _segment(self, position: int) -> int:
         return min(max(position, 0), len(self.sigmas) - 2)

@@ -7,13 +7,12 @@ form, the clock, the number of remembered predictions, and in what published cod
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..level import Frame, Level
 from ..plan import Call, Writer
-from ..quadrature import CLOCKS, interpolation_weights, moments, scale
+from ..quadrature import CLOCKS, moments, scale, weights
 from .blocks import kept_form, write_exponential, write_regular
 
 Moments = list[float]
@@ -69,6 +68,7 @@ def write(
     """
     writer, n = Writer(frame, levels), len(levels) - 1
     rule = MOMENT_RULES.get(variant)
+    readings: dict[str, list[float]] = {}  # clock -> what it shows at every level
     if start == "2s" and method.points > 1 and n > 1:
         _write_start(writer, levels[:3], method.form)
     while (i := len(writer.calls)) < n:
@@ -82,21 +82,19 @@ def write(
                 form, clock = frame.regular
         elif s.alpha == 0.0 and form == "noise":
             form, points = "data", 1  # the noise form divides by alpha
-        nodes = levels[i - points + 1 : i + 1][::-1]
-        if clock == "lambda" and nodes[-1].alpha == 0.0:
+        if clock == "lambda" and levels[i - points + 1].alpha == 0.0:
             clock = "sigma"  # lambda is -inf there; a clock that is finite keeps the order
-        plain = rule is None or points != rule.points or clock != method.clock
-        mu = moments(form, clock, frame, s, t, points)
-        weights = interpolation_weights(mu if plain or rule is None else rule.change(mu), _thetas(frame, clock, nodes, t))
-        writer.step(
-            t,
-            scale(form, s, t),
-            weights,
-            of=form,
-            keeps=kept_form(method.form, s),
-            clock=clock,
-            exact_degree=points - 1 if plain or rule is None else rule.exact_degree,
-        )
+        mu, degree = moments(form, clock, frame, s, t, points), points - 1
+        if rule is not None and points == rule.points and clock == method.clock:
+            mu, degree = rule.change(mu), rule.exact_degree
+        thetas = [0.0]
+        if points > 1:
+            if clock not in readings:
+                readings[clock] = [CLOCKS[clock](frame, level) for level in levels]
+            u = readings[clock]
+            thetas = [(u[j] - u[i]) / (u[i + 1] - u[i]) for j in range(i, i - points, -1)]
+        keeps = kept_form(method.form, s)
+        writer.step(t, scale(form, s, t), weights(mu, thetas), of=form, keeps=keeps, clock=clock, exact_degree=degree)
     return writer.calls
 
 
@@ -109,14 +107,3 @@ def _write_start(writer: Writer, levels: Sequence[Level], form: str) -> None:
         write_regular(writer, levels)
     else:
         write_exponential(writer, levels, form, keeps=form)
-
-
-def _thetas(frame: Frame, clock: str, nodes: Sequence[Level], t: Level) -> list[float]:
-    if len(nodes) == 1:
-        return [0.0]
-    read = CLOCKS[clock]
-    start = read(frame, nodes[0])
-    width = read(frame, t) - start
-    if not math.isfinite(width):
-        raise ValueError(f"the clock {clock!r} has no finite step from sigma {nodes[0].host:g} to {t.host:g}")
-    return [0.0, *((read(frame, node) - start) / width for node in nodes[1:])]

@@ -1,0 +1,59 @@
+"""What several test files share: exact histories, runs, slopes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import fewstep
+import torch
+from fewstep.benchmarks.problems import Mixture
+from fewstep.samplers.level import Frame
+from fewstep.samplers.plan import FROM_DATA, Plan
+from fewstep.samplers.run import steps
+
+Tensor = torch.Tensor
+
+
+def rms(x: Tensor) -> float:
+    return float(x.pow(2).mean().sqrt())
+
+
+def finish(turns: Any) -> Tensor:
+    """Exhausts a run and returns its latent."""
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            return end.value
+
+
+def solve(problem: Mixture, plan: Plan, x: Tensor) -> Tensor:
+    return fewstep.run(plan, problem.model(plan.frame), x)
+
+
+def solve_with_exact_history(problem: Mixture, plan: Plan, exact: Sequence[Tensor]) -> Tensor:
+    """Starts where the method has its full history, with predictions from the exact states exact[0], exact[1], ..."""
+    begin = len(exact) - 1
+    history = []
+    for call, state in zip(plan.calls[:begin], exact, strict=False):
+        on_x, on_data = FROM_DATA[call.keeps](call.level)
+        history.insert(0, on_x * state + on_data * problem.denoise(state, call.level.alpha, call.level.sigma))
+    return finish(steps(plan, problem.model(plan.frame), exact[-1], begin=begin, history=history))
+
+
+def slope(coarse: float, fine: float, factor: float = 2.0) -> float:
+    return math.log(coarse / fine) / math.log(factor)
+
+
+def offered(id: str, **options: Any) -> dict[str, Any]:
+    """Those of the options that a solver has."""
+    names = {option.name for option in fewstep.solvers()[id].options}
+    return {name: value for name, value in options.items() if name in names}
+
+
+def sigmas_for(schedule: str, n: int, frame: str | Frame, end: str) -> list[float]:
+    """A schedule of the order tests; flow_shift is shift 3."""
+    options = {"shift": 3.0} if schedule == "flow_shift" else {}
+    return fewstep.schedule(schedule, n, frame=frame, end=0 if end == "0" else end, **options)

@@ -1,0 +1,217 @@
+"""Algebra without a model: every solver, frame, schedule and number of calls.
+
+A plan is run on numbers. The "model" answers so that the prediction of the call's form is a known polynomial in the
+call's clock; then the ODE has a solution by quadrature alone, and an update that is exact for that degree must hit it.
+The reference integrals use other nodes and another variable than the code under test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+
+import fewstep
+import numpy as np
+import pytest
+from fewstep.samplers.level import Frame, Level
+from fewstep.samplers.plan import FROM_DATA, Plan
+from fewstep.samplers.solvers import Solver
+
+SOLVERS = fewstep.solvers()
+SCHEDULES = fewstep.schedules()
+
+
+def levels_for(schedule: str, n: int, frame: str) -> list[float]:
+    return fewstep.schedule(schedule, n, frame=frame)
+
+
+def clock_of(frame: Frame, clock: str, level: Level) -> float:
+    if clock == "time":
+        return frame.time.time(level.host)
+    return {"lambda": level.lam, "rho": level.rho, "sigma": level.sigma}[clock]
+
+
+@cache
+def nodes(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    x, w = np.polynomial.legendre.leggauss(n)
+    return (x + 1) / 2, w / 2
+
+
+def exact_step(frame: Frame, form: str, clock: str, s: Level, t: Level, degree: int, scale: tuple[float, float]) -> float:
+    """int theta^degree against the form's measure from s to t, times the form's factor, theta = (u - scale[0])/scale[1]."""
+    x, w = nodes()
+    if form == "velocity":
+        at = s.sigma + (t.sigma - s.sigma) * x
+        values = at if clock == "sigma" else None
+        assert values is not None
+        return float((t.sigma - s.sigma) * (w * ((values - scale[0]) / scale[1]) ** degree).sum())
+    if degree == 0:
+        return t.sigma - t.alpha * s.rho if form == "noise" else t.alpha - t.sigma * s.alpha / s.sigma
+    # pieces short in log rho, so that 40 nodes in rho (noise) or 1/rho (data) are exact to rounding
+    knots = frame.time.knots if clock == "time" else None
+    start = [math.log(s.rho)]
+    inner = [] if knots is None else [k for k in knots if math.log(t.rho or 1e-300) < k < start[0]][::-1]
+    if t.rho == 0:
+        ends = [s.rho, 0.0]
+    else:
+        long = np.concatenate((start, inner, [math.log(t.rho)]))
+        ends = [math.exp(long[0])]
+        for a, b in zip(long, long[1:], strict=False):
+            ends += list(np.exp(np.linspace(a, b, max(1, math.ceil((a - b) / 0.5)) + 1)[1:]))
+    total = 0.0
+    edges = np.array(ends)
+    if form == "data":
+        edges = 1 / edges
+    at = edges[:-1, None] + (edges[1:] - edges[:-1])[:, None] * x
+    rho = at if form == "noise" else 1 / at
+    if clock == "rho":
+        u = rho
+    elif clock == "lambda":
+        u = -np.log(rho)
+    elif clock == "sigma":
+        u = rho / (1 + rho) if frame.name == "flow" else rho
+    else:
+        u = np.array([[frame.time.time(float(v)) for v in row] for row in rho])
+    total = float((((u - scale[0]) / scale[1]) ** degree * w * (edges[1:] - edges[:-1])[:, None]).sum())
+    return (t.alpha if form == "noise" else t.sigma) * total
+
+
+def step_factor(form: str, s: Level, t: Level) -> float:
+    return {"noise": lambda: t.alpha / s.alpha, "data": lambda: t.sigma / s.sigma, "velocity": lambda: 1.0}[form]()
+
+
+def blocks(plan: Plan) -> Iterator[tuple[int, int]]:
+    first = 0
+    for i, call in enumerate(plan.calls):
+        if call.closes:
+            yield first, i
+            first = i + 1
+
+
+def check_polynomials(plan: Plan) -> None:
+    """Each step from an exact start, with an exact history, reproduces polynomials up to its exact_degree."""
+    frame = plan.frame
+    seen = [call.level for call in plan.calls]
+    for first, last in blocks(plan):
+        closing = plan.calls[last]
+        s, t, form, clock = seen[first], closing.target, closing.form, closing.clock
+        back = max(0, last + 1 - max(len(call.weights) for call in plan.calls[first : last + 1]))
+        readings = [clock_of(frame, clock, level) for level in (*seen[back : last + 1], t)]
+        if clock == "rho" and math.isinf(readings[0]):
+            continue  # not reached: rho methods on flow are written in the velocity form
+        origin, width = clock_of(frame, clock, s), max(abs(a - clock_of(frame, clock, s)) for a in readings if math.isfinite(a)) or 1.0
+        if math.isinf(origin):
+            origin, width = 0.0, 1.0
+            assert closing.exact_degree == 0
+        for degree in range(closing.exact_degree + 1):
+            # the exact solution with x = 1 at s: prediction theta^degree, theta = (u - origin)/width
+            def theta(level: Level, degree: int = degree, origin: float = origin, width: float = width) -> float:
+                return 1.0 if degree == 0 else ((clock_of(frame, clock, level) - origin) / width) ** degree
+
+            def state(level: Level, degree: int = degree, s: Level = s, origin: float = origin, width: float = width) -> float:
+                if level == s:
+                    return 1.0
+                if level.sigma > s.sigma:  # earlier: integrate back from s
+                    moved = exact_step(frame, form, clock, level, s, degree, (origin, width))
+                    return (1.0 - moved) / step_factor(form, level, s)
+                return step_factor(form, s, level) + exact_step(frame, form, clock, s, level, degree, (origin, width))
+
+            kept: list[float] = []  # newest last
+            x, anchor, size = 1.0, 1.0, 1.0
+            for j in range(back, last + 1):
+                call, level = plan.calls[j], seen[j]
+                if j < first:
+                    x = state(level)
+                p, q = FROM_DATA[form](level)
+                data = (theta(level) - p * x) / q if q else math.nan
+                pk, qk = FROM_DATA[call.keeps](level)
+                kept.append(theta(level) if call.keeps == form else pk * x + qk * data)
+                if j + 1 == first:
+                    x = anchor = 1.0
+                if j >= first:
+                    parts = [w * kept[-1 - a] for a, w in enumerate(call.weights)]
+                    x = call.scale * anchor + sum(parts)
+                    size = abs(call.scale * anchor) + sum(abs(w) for w in call.weights) + sum(abs(v) for v in parts)
+            assert abs(x - state(t)) <= 1e-10 * size, (plan.solver, plan.frame.name, first, form, clock, degree, x, state(t))
+
+
+def variants(row: Solver, frame: str) -> list[dict[str, str]]:
+    """The defaults, and each option alone at each of its other values."""
+    out: list[dict[str, str]] = [{}]
+    for option in row.options:
+        out += [{option.name: choice} for choice in option.choices if choice != option.default]
+    return out
+
+
+@pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
+@pytest.mark.parametrize("id", SOLVERS)
+def test_every_schedule_gives_n_calls_and_keeps_constants(id: str, frame: str) -> None:
+    """n = 1..50 on every schedule. A plan checks constants to 1e-13 of the sum of its weights when it is built."""
+    if frame not in SOLVERS[id].frames:
+        with pytest.raises(ValueError, match=f"not on {frame}"):
+            fewstep.plan(id, [1.0, 0.5, 0.0], frame)
+        return
+    # vp differs from ve by the state's scale alone, so a third of the counts will do there
+    for schedule, row in SCHEDULES.items():
+        if frame not in row.frames:
+            continue
+        for n in range(1, 51, 3 if frame == "vp" else 1):
+            levels = levels_for(schedule, n, frame)
+            plan = fewstep.plan(id, levels, frame)
+            assert len(plan) == n
+            assert plan.calls[-1].target.host == levels[-1]
+            assert all(math.isfinite(weight) for update in plan.updates for weight in (update.scale, *update.weights))
+
+
+POLYNOMIAL_SCHEDULES = {
+    "ve": ("karras", "exponential", "ays", "time_uniform"), "vp": ("time_quadratic",), "flow": ("time_uniform", "flow_shift", "beta"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
+@pytest.mark.parametrize("id", SOLVERS)
+def test_updates_are_exact_for_polynomials(id: str, frame: str) -> None:
+    row = SOLVERS[id]
+    if frame not in row.frames:
+        return
+    for schedule in POLYNOMIAL_SCHEDULES[frame]:
+        for n in (1, 2, 3, 4, 5, 6, 7, 10, 23) if schedule != "beta" else (10,):
+            for options in variants(row, frame) if n in (4, 7, 10) else [{}]:
+                for end in ("0", "sigma_min"):
+                    sigmas = fewstep.schedule(schedule, n, frame=frame, end=0 if end == "0" else end)
+                    if len(sigmas) > 2 or end == "0":
+                        check_polynomials(fewstep.plan(id, sigmas, frame, **options))
+
+
+@pytest.mark.parametrize(
+    ("id", "options", "degree"),
+    [
+        ("dpmpp_2m", {}, 0), ("dpmpp_2m", {"variant": "taylor"}, 1), ("dpm_solver_2m", {}, 0),
+        ("dpmpp_3m", {"variant": "official"}, 1), ("dpmpp_3m", {"variant": "paper"}, 2),
+        ("deis_tab3", {}, 3), ("deis_rhoab2", {}, 2), ("dpm_solver_3s", {}, 2), ("dpm_solver_3s", {"variant": "paper"}, 1),
+        ("dpm_solver_2s", {"variant": "paper"}, 0), ("deis_rhork_kutta3", {}, 3), ("deis_rhork_rk4", {}, 3),
+    ],
+)  # fmt: skip
+def test_exact_degree_is_what_it_says(id: str, options: dict[str, str], degree: int) -> None:
+    """And no more: the next degree is missed."""
+    sigmas = fewstep.schedule("karras", 12, frame="ve", end="sigma_min")
+    plan = fewstep.plan(id, sigmas, "ve", **({"final": "off"} if "final" in [o.name for o in SOLVERS[id].options] else {}), **options)
+    middle = [call for call in plan.calls[4:] if call.closes]
+    assert {call.exact_degree for call in middle} == {degree}
+    from dataclasses import replace
+
+    more = tuple(replace(call, exact_degree=degree + 1) if call.closes else call for call in plan.calls)
+    with pytest.raises(AssertionError):
+        check_polynomials(replace(plan, calls=more))
+
+
+def test_a_wrong_weight_is_caught_when_the_plan_is_built() -> None:
+    from dataclasses import replace
+
+    plan = fewstep.plan("dpmpp_2m", [10.0, 3.0, 1.0, 0.0])
+    broken = replace(plan.calls[1], weights=(plan.calls[1].weights[0] * 1.0001, *plan.calls[1].weights[1:]))
+    with pytest.raises(ValueError, match="does not keep constants"):
+        replace(plan, calls=(plan.calls[0], broken, plan.calls[2]))
+    with pytest.raises(ValueError, match="the state is at"):
+        replace(plan, calls=(plan.calls[0], plan.calls[2]))
