@@ -21,7 +21,7 @@ _PUBLIC = {
     "wrap": "samplers.models",
 }
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0604
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> object:

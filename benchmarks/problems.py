@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from scipy.integrate import solve_ivp
 
-from ..samplers.level import Frame, frame as make_frame
+from ..samplers.level import Frame
+from ..samplers.level import frame as make_frame
 
 Tensor = torch.Tensor
 

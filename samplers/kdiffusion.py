@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from .level import Frame, frame as make_frame
+from .level import Frame, Level, read_sigmas
+from .level import frame as make_frame
 from .plan import Call, Plan
 from .run import Model, Step, run
-from .solvers import Solver, plan, solver as find_solver
+from .solvers import Solver, plan
+from .solvers import solver as find_solver
 from .times import TimeMap
+import itertools
 
 Tensor = torch.Tensor
 Callback = Callable[[dict[str, Any]], object]
@@ -60,7 +63,7 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         disable: bool | None = None, *, frame: str | Frame = "ve", time: str | TimeMap | Sequence[float] | None = None,
         seed: int | None = None, **options: Any,
     ) -> Tensor:  # fmt: skip
-        values = [float(value) for value in (sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas)]
+        values = read_sigmas(sigmas)
         if len(values) < 2:
             return x
         made = plan_with_repeats(row, values, make_frame(frame, time), **options)
@@ -86,7 +89,7 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
 def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
     """A plan for a host's list: at a repeated level the model is called and nothing changes."""
-    unique = [sigmas[0], *(b for a, b in zip(sigmas, sigmas[1:], strict=False) if a != b)]
+    unique = [sigmas[0], *(b for a, b in itertools.pairwise(sigmas) if a != b)]
     if len(unique) == len(sigmas):
         return plan(row, sigmas, where, **options)
     if len(unique) == 1:
@@ -94,8 +97,9 @@ def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **opti
         idle = _idle(level)
         return Plan(row.id, where, (level,) * len(sigmas), (idle,) * (len(sigmas) - 1), row.order)
     made = plan(row, unique, where, **options)
-    calls, done = [], 0
-    for a, b in zip(sigmas, sigmas[1:], strict=False):
+    calls: list[Call] = []
+    done = 0
+    for a, b in itertools.pairwise(sigmas):
         if a == b:
             calls.append(_idle(calls[-1].target if calls else made.levels[0]))
         else:
@@ -104,7 +108,7 @@ def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **opti
     return replace(made, calls=tuple(calls))
 
 
-def _idle(level: Any) -> Call:
+def _idle(level: Level) -> Call:
     return Call(level, level, "", 1.0, (), True, "data", "sigma", 0)
 
 

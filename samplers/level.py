@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from .names import nearest
 from .times import TimeMap, time_map
+import itertools
 
 
 class Level(NamedTuple):
@@ -78,7 +79,9 @@ class Frame:
     time: TimeMap
 
     def level(self, host: float) -> Level:
-        """The level at a host sigma (0 <= host; at most 1 for flow)."""
+        """The level at a host sigma; ValueError outside 0..highest."""
+        if not 0.0 <= host <= self.highest:
+            raise ValueError(f"{self.name} levels lie in 0..{self.highest:g}, got sigma {host}")
         return _CONVENTIONS[self.name].level(host)
 
     def level_at_lam(self, lam: float) -> Level:
@@ -107,12 +110,21 @@ def frame(name: str | Frame, time: str | TimeMap | Sequence[float] | None = None
     return Frame(name, time_map(_CONVENTIONS[name].time if time is None else time))
 
 
+def read_sigmas(sigmas: Sequence[float]) -> list[float]:
+    """The numbers of a list, array or tensor (one read-back). Raises ValueError unless it is one-dimensional."""
+    given: object = sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas
+    try:
+        return [float(value) for value in given]  # type: ignore[attr-defined]
+    except TypeError:
+        raise ValueError(f"sigmas must be a one-dimensional sequence of numbers, got {sigmas!r}") from None
+
+
 def read_levels(sigmas: Sequence[float], where: Frame) -> tuple[Level, ...]:
     """Checked levels of a schedule: n + 1 >= 2 strictly decreasing finite numbers, at least 0, the last may be 0.
 
     `sigmas` is any sequence of numbers, a numpy array or a tensor (read back once). Raises ValueError otherwise.
     """
-    values = [float(value) for value in (sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas)]
+    values = read_sigmas(sigmas)
     if len(values) < 2:
         raise ValueError(f"got {len(values)} sigma(s), expected n + 1 >= 2 levels for n model calls")
     for i, value in enumerate(values):
@@ -130,7 +142,7 @@ def read_levels(sigmas: Sequence[float], where: Frame) -> tuple[Level, ...]:
             f"sigmas rise from {values[0]:g} to {values[-1]:g}; inversion (adding noise back along the ODE) is not "
             "offered yet, give decreasing levels"
         )
-    for i, (a, b) in enumerate(zip(values, values[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(values)):
         if a == b:
             raise ValueError(f"sigmas[{i}] and sigmas[{i + 1}] are both {a:g}; remove the repeated level")
         if a < b:

@@ -32,7 +32,7 @@ class Option:
             return value
         if value is None and self.default is None:
             return None
-        whole = isinstance(self.default, int) and not isinstance(self.default, bool)
+        whole = isinstance(self.default, int)
         wanted = "a whole number" if whole else "a number"
         if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
             raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected {wanted}")
@@ -40,11 +40,15 @@ class Option:
         if whole and not number.is_integer():
             raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected {wanted}")
         if not self.low <= number <= self.high:
-            raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected {wanted} in {self.low:g}..{self.high:g}")
+            raise ValueError(
+                f"{owner}: option {self.name!r} is {value!r}, expected {wanted} in {self.low:g}..{self.high:g}"
+            )
         return int(number) if whole else number
 
 
-def check_options(given: Mapping[str, Any], offered: Iterable[Option], owner: str, hints: Mapping[str, str] = {}) -> dict[str, Any]:
+def check_options(
+    given: Mapping[str, Any], offered: Iterable[Option], owner: str, hints: Mapping[str, str] = {}
+) -> dict[str, Any]:
     """Every offered option with its value, given or default. Unknown names raise ValueError with the nearest match.
 
     `hints` maps a name that is often tried to the reason why it is not offered here.
@@ -54,5 +58,9 @@ def check_options(given: Mapping[str, Any], offered: Iterable[Option], owner: st
         if name in hints and name not in table:
             raise ValueError(f"{owner} has no option {name!r}: {hints[name]}")
         if name not in table:
-            raise ValueError(f"{owner}: " + nearest("option", name, table) if table else f"{owner} takes no options, got {name!r}")
-    return {name: option.check(given[name], owner) if name in given else option.default for name, option in table.items()}
+            raise ValueError(
+                f"{owner}: " + nearest("option", name, table) if table else f"{owner} takes no options, got {name!r}"
+            )
+    return {
+        name: option.check(given[name], owner) if name in given else option.default for name, option in table.items()
+    }

@@ -8,8 +8,7 @@ stages of a Runge-Kutta step do not close. All numbers are float64 Python floats
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from typing import Any
 from .level import Frame, Level
 
 #: (p, q) with  quantity = p*x + q*D  at a level, for a state x = alpha x0 + sigma n and the data prediction D.
-FROM_DATA = {
+FROM_DATA: dict[str, Callable[[Level], tuple[float, float]]] = {
     "data": lambda level: (0.0, 1.0),
     "noise": lambda level: (1.0 / level.sigma, -level.alpha / level.sigma),
     "velocity": lambda level: (1.0 / level.sigma, -(level.alpha + level.sigma) / level.sigma),
@@ -108,11 +107,15 @@ def _check(plan: Plan) -> None:
     kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, oldest first
     for i, call in enumerate(calls):
         if call.level != at:
-            raise ValueError(f"{plan.solver}: call {i} asks at sigma {call.level.host:g}, but the state is at {at.host:g}")
+            raise ValueError(
+                f"{plan.solver}: call {i} asks at sigma {call.level.host:g}, but the state is at {at.host:g}"
+            )
         if call.keeps:
             kept.append(_CONSTANTS[call.keeps])
         if len(call.weights) > len(kept):
-            raise ValueError(f"{plan.solver}: call {i} uses {len(call.weights)} predictions, but only {len(kept)} are known")
+            raise ValueError(
+                f"{plan.solver}: call {i} uses {len(call.weights)} predictions, but only {len(kept)} are known"
+            )
         signal, noise = call.scale * anchor.alpha, call.scale * anchor.sigma
         size = abs(signal) + abs(noise)
         newest = len(kept) - 1
@@ -152,7 +155,10 @@ def fold(calls: Sequence[Call]) -> tuple[Update, ...]:
     That saves holding the anchor, one latent, and costs nothing (docs/decisions/0003-one-register.md).
     """
     out = []
-    state = (1.0, ())  # the state as scale * anchor + sum over the predictions, newest first
+    state: tuple[float, tuple[float, ...]] = (
+        1.0,
+        (),
+    )  # the state as scale * anchor + sum over the predictions, newest first
     for call in calls:
         pushed = (0.0, *state[1]) if call.keeps else state[1]
         ratio = call.scale / state[0]

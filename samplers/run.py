@@ -81,7 +81,11 @@ def _prediction(keeps: str, level: Level, x: Tensor, denoised: Tensor) -> tuple[
 
 
 def _combine(x: Tensor, scale: float, weights: tuple[float, ...], remembered: Iterable[tuple[Tensor, float]]) -> Tensor:
-    terms = [(prediction, weight * factor) for weight, (prediction, factor) in zip(weights, remembered, strict=False) if weight]
+    terms = [
+        (prediction, weight * factor)
+        for weight, (prediction, factor) in zip(weights, remembered, strict=False)
+        if weight
+    ]
     if not terms:
         return x if scale == 1.0 else x * scale
     (first, weight), *rest = terms

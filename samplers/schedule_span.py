@@ -133,7 +133,6 @@ def _total_steps(n: int, denoise: float) -> int:
         raise ValueError(f"denoise is {denoise!r}, expected a number above 0 and at most 1 (1 is the whole schedule)")
     if n / share > _MOST_STEPS:
         raise ValueError(
-            f"n = {n} with denoise = {share:g} needs {n / share:.3g} steps, "
-            f"expected at most {_MOST_STEPS}"
+            f"n = {n} with denoise = {share:g} needs {n / share:.3g} steps, expected at most {_MOST_STEPS}"
         )
     return int(n / share)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from .level import FRAMES, Frame, Level, frame as make_frame, read_levels
+from .level import FRAMES, Frame, Level, read_levels
+from .level import frame as make_frame
 from .methods import adams, blocks
 from .names import nearest
 from .options import Option, check_options
@@ -128,7 +129,13 @@ def _adams(
     if method.clock in ("time", "rho") and frame.name == "flow":
         method = adams.Adams("velocity", "sigma", method.points)
     return adams.write(
-        method, frame, levels, variant=variant, start=start, final=_resolve_final(final, levels), last=_resolve_last(last, frame)
+        method,
+        frame,
+        levels,
+        variant=variant,
+        start=start,
+        final=_resolve_final(final, levels),
+        last=_resolve_last(last, frame),
     )
 
 
@@ -223,7 +230,9 @@ def _lambda_multisteps() -> list[Solver]:
 
 
 def _lambda_2m(form: str, frame: Frame, levels: Sequence[Level], *, variant: str, **options: str) -> list[Call]:
-    return _adams(adams.Adams(form, "lambda", 2), frame, levels, variant={"paper": "midpoint"}.get(variant, variant), **options)
+    return _adams(
+        adams.Adams(form, "lambda", 2), frame, levels, variant={"paper": "midpoint"}.get(variant, variant), **options
+    )
 
 
 def _deis() -> list[Solver]:
@@ -329,7 +338,9 @@ def plan(
     """
     row, where = solver(id), make_frame(frame, time)
     if where.name not in row.frames:
-        raise ValueError(f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}; deis_rhoab0..3 is its counterpart there")
+        raise ValueError(
+            f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}; deis_rhoab0..3 is its counterpart there"
+        )
     checked = check_options(options, row.options, row.id, _HINTS)
     levels = read_levels(sigmas, where)
     calls = tuple(row.build(where, levels, **checked))

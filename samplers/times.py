@@ -34,7 +34,9 @@ class TimeMap(Protocol):
     def knots(self) -> Array | None:
         """log sigma at the places where t(sigma) is not smooth, increasing; None when it is smooth everywhere."""
 
-    def time(self, sigma: float) -> float: ...
+    def time(self, sigma: float) -> float:
+        """t; at sigma 0 a number or -inf."""
+
     def sigma(self, time: float) -> float: ...
     def times(self, log_sigma: Array) -> Array:
         """t for an array of log sigma."""
@@ -56,8 +58,11 @@ class Table:
     t_min: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        if len(self.sigmas) < 2 or self.sigmas[0] <= 0 or not math.isfinite(self.sigmas[-1]):
-            raise ValueError(f"a time table needs at least 2 positive finite sigmas, got {len(self.sigmas)}")
+        if len(self.sigmas) < 2:
+            raise ValueError(f"a time table needs at least 2 sigmas, got {len(self.sigmas)}")
+        for i, sigma in enumerate(self.sigmas):
+            if not 0 < sigma < math.inf:
+                raise ValueError(f"entry {i} of the time table is {sigma}, expected a positive finite sigma")
         if any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
             raise ValueError("a time table must increase strictly; sort the model's sigmas and drop repeated ones")
 
@@ -100,7 +105,7 @@ class Table:
 
         logs, slopes = self._arrays
         i = np.clip(np.searchsorted(logs, log_sigma, side="right") - 1, 0, len(logs) - 2)
-        return cast("Array", i + (log_sigma - logs[i]) * slopes[i])
+        return i + (log_sigma - logs[i]) * slopes[i]
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class ContinuousVP:
 
         integral = np.logaddexp(0.0, 2.0 * log_sigma)
         growth = self.beta_max - self.beta_min
-        return cast("Array", 2.0 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2.0 * growth * integral)))
+        return 2.0 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2.0 * growth * integral))
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ class CosineVP:
         tan_a = math.tan(self._start)
         tan_b = np.hypot(tan_a, scaled)
         swept = np.arctan(scaled**2 / ((tan_b + tan_a) * (1.0 + tan_a * tan_b)))
-        return cast("Array", swept * (1.0 + self.s) * 2.0 / math.pi)
+        return swept * (1.0 + self.s) * 2.0 / math.pi
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class EDM:
     def times(self, log_sigma: Array) -> Array:
         import numpy as np
 
-        return cast("Array", np.exp(log_sigma))
+        return np.exp(log_sigma)
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,7 @@ class FlowShift:
         import numpy as np
 
         sigma = np.exp(log_sigma)
-        return cast("Array", sigma / (self.shift - (self.shift - 1.0) * sigma))
+        return sigma / (self.shift - (self.shift - 1.0) * sigma)
 
 
 def table_from_alphas_cumprod(alphas_cumprod: Sequence[float]) -> Table:
@@ -255,7 +260,9 @@ def cosine() -> Table:
     def bar(t: float) -> float:
         return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
-    return table_from_alphas_cumprod(_cumulative([min(1 - bar((i + 1) / 1000) / bar(i / 1000), 0.999) for i in range(1000)]))
+    return table_from_alphas_cumprod(
+        _cumulative([min(1 - bar((i + 1) / 1000) / bar(i / 1000), 0.999) for i in range(1000)])
+    )
 
 
 #: What ComfyUI and A1111 put in place of the zero that the rescaling gives, since a VE-scaled state cannot be infinite.

@@ -10,14 +10,10 @@ from __future__ import annotations
 import fewstep
 import pytest
 from fewstep.benchmarks.problems import SMOOTH
-
 from harness import offered, rms, sigmas_for, slope, solve_with_exact_history
 
 CASES = [
-    (id, variant, *where)
-    for id, row in fewstep.solvers().items()
-    for variant in row.orders
-    for where in row.order_on
+    (id, variant, *where) for id, row in fewstep.solvers().items() for variant in row.orders for where in row.order_on
 ]
 
 

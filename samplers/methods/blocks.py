@@ -125,7 +125,9 @@ def write_exponential(
         write_regular(writer, levels, nodes=nodes, keeps=keeps)
 
 
-def write_regular(writer: Writer, levels: Sequence[Level], *, nodes: str = "schedule", keeps: str | None = None) -> None:
+def write_regular(
+    writer: Writer, levels: Sequence[Level], *, nodes: str = "schedule", keeps: str | None = None
+) -> None:
     """One block of classical Runge-Kutta in the frame's regular form and clock, never asking at its end."""
 
     def tableau(c: Sequence[float]) -> Tableau:
@@ -152,13 +154,19 @@ def _write_nodes(
     again(levels[close:])
 
 
-def _nodes(frame: Frame, clock: str, levels: Sequence[Level], fractions: Sequence[float] | None) -> tuple[tuple[float, ...], list[Level]]:
+def _nodes(
+    frame: Frame, clock: str, levels: Sequence[Level], fractions: Sequence[float] | None
+) -> tuple[tuple[float, ...], list[Level]]:
     """(fractions of the block in the clock, levels: start, inner nodes, end)."""
     start = CLOCKS[clock](frame, levels[0])
     width = CLOCKS[clock](frame, levels[-1]) - start
     if fractions is None:
         return tuple((CLOCKS[clock](frame, level) - start) / width for level in levels[:-1]), list(levels)
-    return tuple(fractions), [levels[0], *(_level_at(frame, clock, start + c * width) for c in fractions[1:]), levels[-1]]
+    return tuple(fractions), [
+        levels[0],
+        *(_level_at(frame, clock, start + c * width) for c in fractions[1:]),
+        levels[-1],
+    ]
 
 
 #: Published tableaus of rhoRK-DEIS by method and number of calls; the smaller ones use up the remainder.

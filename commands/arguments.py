@@ -1,0 +1,96 @@
+"""Arguments that several commands share, and how text becomes checked values. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..samplers.options import Option
+from ..samplers.plan import Plan
+from ..samplers.schedules import schedule, schedules
+from ..samplers.solvers import plan, solver, solvers
+from .defaults import DEFAULTS, defaults_for
+
+
+def fallback(name: str) -> str:
+    """A default as help text: one value, or one for each frame."""
+    values = {frame: getattr(row, name) for frame, row in DEFAULTS.items()}
+    if len(set(values.values())) == 1:
+        return f"default {next(iter(values.values()))}"
+    return "default " + ", ".join(f"{value} for {frame}" for frame, value in values.items())
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """Schedule, calls, range and options: all of a plan but the solver and the frame."""
+    parser.add_argument("--schedule", metavar="ID", help=f"see 'fewstep list schedules' ({fallback('schedule')})")
+    parser.add_argument("--calls", type=int, metavar="N", help=f"model calls ({fallback('calls')})")
+    parser.add_argument("--sigma-min", type=float, metavar="S", help="last positive level (default: the model's)")
+    parser.add_argument("--sigma-max", type=float, metavar="S", help="first level (default: the model's)")
+    parser.add_argument("--end", choices=("0", "sigma_min"), default="0", help="last level of all (default 0)")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the solver, repeatable"
+    )
+    parser.add_argument(
+        "--schedule-option", action="append", default=[], metavar="NAME=VALUE", help="of the schedule, repeatable"
+    )
+
+
+def make_plan(args: argparse.Namespace, frame: str) -> Plan:
+    """The plan that the arguments ask for; ValueError in the words of the solver and schedule tables.
+
+    Fills in the defaults of the frame: afterwards args.solver, args.schedule and args.calls are what is used.
+    """
+    defaults = defaults_for(frame)
+    row = solver(args.solver or defaults.solver)
+    args.solver = row.id
+    args.schedule = args.schedule or defaults.schedule
+    args.calls = defaults.calls if args.calls is None else args.calls
+    named = {name: each for each in schedules().values() for name in (each.id, *each.aliases)}
+    offered = named[args.schedule].options if args.schedule in named else ()
+    sigmas = schedule(
+        args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
+        end=0 if args.end == "0" else args.end, **read_options(args.schedule_option, offered, "--schedule-option"),
+    )  # fmt: skip
+    return plan(row, sigmas, frame, **read_options(args.option, row.options))
+
+
+def read_options(pairs: Sequence[str], offered: Iterable[Option], flag: str = "--option") -> dict[str, Any]:
+    """{name: value} of NAME=VALUE texts. Only numbers are converted here; the row checks names and values.
+
+    Raises ValueError for a text of another shape and for a name given twice.
+    """
+    numeric = {option.name for option in offered if not option.choices}
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"{flag} is {pair!r}, expected NAME=VALUE; 'fewstep list ID' shows the options of a row")
+        if name in out:
+            raise ValueError(f"{flag} {name} is given twice, as {out[name]!r} and {value!r}; keep one")
+        out[name] = _number(value) if name in numeric else value
+    return out
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the option's own check says what it expects
+
+
+def output_path(text: str, endings: Sequence[str]) -> Path:
+    """Where a picture goes, its folder made; ValueError before any work when it cannot be written."""
+    path = Path(text)
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"--out is {text!r}, expected a file name that ends in {', '.join(endings)}")
+    if path.is_dir():
+        raise ValueError(f"--out is {text!r}, a folder; give the name of a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def known_ids() -> str:
+    """The ids of both tables, for the end of a help page."""
+    return f"solvers: {', '.join(solvers())}\n\nschedules: {', '.join(schedules())}"

@@ -1,0 +1,41 @@
+"""What the command line and the demo do where nothing is said: one row for each frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..samplers.names import nearest
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Sampling settings of one frame; guidance is that of the demo network."""
+
+    solver: str
+    schedule: str
+    calls: int
+    guidance: float
+
+
+DEFAULTS = {
+    "ve": Defaults("dpmpp_2m", "karras", 10, 2.0),
+    "vp": Defaults("dpmpp_2m", "karras", 10, 2.0),
+    "flow": Defaults("flow_ab3", "time_uniform", 10, 2.0),
+}
+
+#: demo network -> the frame that it is sampled in
+MODELS = {"vp": "vp", "flow": "flow"}
+
+
+def defaults_for(frame: str) -> Defaults:
+    """The defaults of a frame; ValueError for an unknown one."""
+    if frame not in DEFAULTS:
+        raise ValueError(nearest("frame", frame, DEFAULTS))
+    return DEFAULTS[frame]
+
+
+def frame_of(model: str) -> str:
+    """The frame of a demo network; ValueError for an unknown one."""
+    if model not in MODELS:
+        raise ValueError(nearest("model", model, MODELS))
+    return MODELS[model]

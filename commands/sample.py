@@ -1,0 +1,70 @@
+"""`fewstep sample`: pictures from one of the demo networks, as a labelled grid."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from .arguments import add_plan_arguments, fallback, make_plan, output_path
+from .defaults import MODELS, defaults_for, frame_of
+
+HELP = "sample pictures of clothes from a demo network"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="flow", metavar="M", help=f"{' or '.join(MODELS)} (default flow)")
+    parser.add_argument("--solver", metavar="ID", help=f"see 'fewstep list solvers' ({fallback('solver')})")
+    add_plan_arguments(parser)
+    parser.add_argument("--guidance", type=float, metavar="G", help=f"1 is none ({fallback('guidance')})")
+    parser.add_argument("--classes", metavar="LIST", help="numbers 0-9 or names, with commas (default: all ten)")
+    parser.add_argument("--count", type=int, default=4, metavar="N", help="pictures of each class (default 4)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the starting noise (default 0)")
+    parser.add_argument("--out", default="out/sample.png", metavar="FILE", help="default out/sample.png")
+    parser.add_argument("--json", action="store_true", help="print a record of the run, show no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    frame = frame_of(args.model)
+    plan = make_plan(args, frame)
+    guidance = defaults_for(frame).guidance if args.guidance is None else args.guidance
+    _check_numbers(args, guidance)
+    path = output_path(args.out, (".png", ".jpg", ".jpeg", ".webp"))
+
+    from ..demo import models, pictures  # torch, only once the arguments are known to be good
+    from ..demo.networks import CLASSES
+
+    classes = models.class_ids(args.classes)
+    noise = models.noise(plan, len(classes) * args.count, args.seed)
+    denoiser = models.denoiser(args.model, classes * args.count, guidance)
+    began = time.perf_counter()
+    latents = models.draw(plan, denoiser, noise, progress=not args.json)
+    seconds = time.perf_counter() - began
+    title = f"{args.model}: {args.solver}, {args.schedule}, {len(plan)} calls, guidance {guidance:g}, seed {args.seed}"
+    rows = [pictures.Row("", each) for each in latents.split(len(classes))]
+    pictures.grid(title, [CLASSES[each] for each in classes], rows).save(path)
+    facts = {"model": args.model, "solver": args.solver, "schedule": args.schedule, "frame": frame}
+    facts |= {"calls": len(plan), "options": dict(plan.options), "guidance": guidance, "seed": args.seed}
+    facts |= {"count": args.count, "classes": classes, "seconds": round(seconds, 3), "path": str(path)}
+    _say(facts, path, args.json)
+    return 0
+
+
+def _check_numbers(args: argparse.Namespace, guidance: float) -> None:
+    if not math.isfinite(guidance):
+        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is no guidance, 2 suits these networks")
+    if args.count < 1:
+        raise ValueError(f"--count is {args.count}, expected 1 or more pictures of each class")
+    if not 0 <= args.seed < 2**63:
+        raise ValueError(f"--seed is {args.seed}, expected a whole number in 0..2^63 - 1")
+
+
+def _say(facts: dict[str, Any], path: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        number = len(facts["classes"]) * facts["count"]
+        print(f"{number} pictures, {facts['calls']} model calls each, {facts['seconds']:.2f} s; wrote {path}")

@@ -1,0 +1,72 @@
+"""The demo networks as denoisers: class conditions and guidance through `fewstep.wrap`, for the commands and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..samplers.guidance import Denoiser
+from ..samplers.models import wrap
+from ..samplers.names import nearest
+from ..samplers.plan import Plan
+from ..samplers.run import Step, run
+from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
+
+_load = cache(load)  # the commands and tests ask for the same network again and again
+
+
+def class_ids(text: str | None) -> list[int]:
+    """Class numbers from "0,5" or "trouser,bag"; all ten for None. ValueError for anything else."""
+    if text is None:
+        return list(range(len(CLASSES)))
+    known = {name.lower(): i for i, name in enumerate(CLASSES)} | {str(i): i for i in range(len(CLASSES))}
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise ValueError(nearest("class", name, known))
+    return [known[name] for name in names]
+
+
+def denoiser(model: str, classes: Sequence[int], guidance: float = 1.0, *, net: nn.Module | None = None) -> Denoiser:
+    """The denoiser of a demo network (vp or flow), asked in the frame of the same name, with one class for each picture.
+
+    guidance  1 is none; otherwise classifier-free, two evaluations in one pass (arXiv 2207.12598)
+    net       instead of the trained network
+    """
+    if model not in NETWORKS:
+        raise ValueError(nearest("model", model, NETWORKS))
+    y = torch.tensor(list(classes))
+    return wrap(
+        _load(model) if net is None else net,
+        NETWORKS[model].predicts,
+        frame=model,
+        cond={"y": y},
+        uncond={"y": torch.full_like(y, NULL_CLASS)},
+        cond_scale=guidance,
+    )
+
+
+def noise(plan: Plan, count: int, seed: int) -> Tensor:
+    """Starting states [count, 1, 32, 32] at the plan's first level; its signal, 7 % for vp and none for flow, is left out."""
+    generator = torch.Generator().manual_seed(seed)
+    return plan.levels[0].sigma * torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+
+
+def draw(plan: Plan, model: Denoiser, x: Tensor, *, progress: bool | tqdm[None] = False) -> Tensor:
+    """Carries out a plan, with a progress bar on stderr (`progress`: a bar of its own, or one to move on); checks for NaN."""
+    own = tqdm(total=len(plan), desc=plan.solver, unit="call", disable=not progress) if isinstance(progress, bool) else None
+    bar = own if own is not None else progress
+
+    def turn(step: Step) -> None:
+        bar.update()
+
+    try:
+        with torch.inference_mode():
+            return run(plan, model, x, callback=turn, check=True)
+    finally:
+        if own is not None:
+            own.close()
