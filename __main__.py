@@ -1,4 +1,4 @@
-"""The command line: `fewstep`, `python -m fewstep`, and `python FOLDER` of a checkout, whatever the folder is called."""
+"""The command line: `fewstep`, `python -m fewstep`, and `python FOLDER` of a checkout, whatever its name."""
 
 from __future__ import annotations
 

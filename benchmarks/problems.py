@@ -1,4 +1,4 @@
-"""The problem set: random Gaussian mixtures with an exact denoiser and exact solutions. Every test and benchmark uses it."""
+"""The problem set of all tests and benchmarks: Gaussian mixtures with an exact denoiser and exact solutions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of isotropic Gaussians in `dim` dimensions, drawn from `seed`: means N(0, 1), widths in a range. float64."""
+    """A mixture of isotropic Gaussians in `dim` dimensions, drawn from `seed`: means N(0, 1), widths in a range."""
 
     seed: int
     dim: int
@@ -99,7 +99,8 @@ class Mixture:
 PROBLEMS = tuple(
     Mixture(seed, dim, modes)
     for seed, dim, modes in (
-        (11, 8, 3), (12, 8, 8), (13, 12, 5), (14, 16, 4), (15, 16, 12), (16, 20, 6), (17, 24, 8), (18, 24, 3), (19, 32, 5), (20, 32, 10),
+        (11, 8, 3), (12, 8, 8), (13, 12, 5), (14, 16, 4), (15, 16, 12),
+        (16, 20, 6), (17, 24, 8), (18, 24, 3), (19, 32, 5), (20, 32, 10),
     )
 )  # fmt: skip
 #: A smooth problem for slopes: wide modes, so that 192 steps are well inside the asymptotic range.

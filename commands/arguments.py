@@ -48,7 +48,9 @@ def make_plan(args: argparse.Namespace, frame: str) -> Plan:
     args.schedule = args.schedule or defaults.schedule
     args.calls = defaults.calls if args.calls is None else args.calls
     named = {name: each for each in schedules().values() for name in (each.id, *each.aliases)}
-    offered = named[args.schedule].options if args.schedule in named else ()
+    offered: Sequence[Option] = ()  # an unknown id is reported by schedule() below
+    if args.schedule in named:
+        args.schedule, offered = named[args.schedule].id, named[args.schedule].options
     sigmas = schedule(
         args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
         end=0 if args.end == "0" else args.end, **read_options(args.schedule_option, offered, "--schedule-option"),

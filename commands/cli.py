@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; errors of use become one line on stderr."""
     args = _parser().parse_args(argv)
     try:
-        status = COMMANDS[args.command].run(args)
+        status: int = COMMANDS[args.command].run(args)
         sys.stdout.flush()  # here, so that a reader that has gone away is noticed below
         return status
     except (ValueError, FloatingPointError, ModuleNotFoundError, OSError) as error:

@@ -20,7 +20,7 @@ class Defaults:
 DEFAULTS = {
     "ve": Defaults("dpmpp_2m", "karras", 10, 2.0),
     "vp": Defaults("dpmpp_2m", "karras", 10, 2.0),
-    "flow": Defaults("flow_ab3", "time_uniform", 10, 2.0),
+    "flow": Defaults("flow_ab3", "sgm_uniform", 10, 2.0),
 }
 
 #: demo network -> the frame that it is sampled in

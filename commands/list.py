@@ -123,11 +123,13 @@ def _details(row: Row) -> str:
     if isinstance(row, Solver):
         by_variant = ", ".join(f"{name} {order}" for name, order in row.orders.items())
         order = by_variant if len(row.orders) > 1 else str(row.order)
-        facts = {"family": row.family, "order": order, "calls": _calls(row).removesuffix(" per step") + " per step", **facts}
+        facts = {"family": row.family, "order": order, "calls": _calls(row), **facts}
         facts |= {f"note ({where})": text for where, text in row.notes.items()}
     if row.aliases:
         facts["aliases"] = ", ".join(row.aliases)
-    lines = [f"{row.id}: {row.label}", _indented(row.about, 2), *(f"  {name:<13}{text}" for name, text in facts.items())]
+    lines = [f"{row.id}: {row.label}", _indented(row.about, 2)]
+    lines += [f"  {name:<13}{text}" for name, text in facts.items()]
+    flag = "--option" if isinstance(row, Solver) else "--schedule-option"
     for option in row.options:
-        lines += [f"  --{'option' if isinstance(row, Solver) else 'schedule-option'} {_brief(option)}", _indented(option.help, 6)]
+        lines += [f"  {flag} {_brief(option)}", _indented(option.help, 6)]
     return "\n".join(lines)

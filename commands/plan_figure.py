@@ -27,8 +27,9 @@ def draw(plans: Sequence[Plan], schedules: Sequence[str], path: Path) -> None:
     axes = figure.subplots(3, len(plans), squeeze=False, sharex="col", gridspec_kw={"height_ratios": (3, 3, 1.7)})
     for column, (plan, schedule) in enumerate(zip(plans, schedules, strict=True)):
         _column(axes[:, column], plan, schedule)
-    columns = 3 if len(plans) == 1 else 2 * len(plans)
-    figure.legend(handles=_legend(plans), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    handles = _legend(plans)
+    columns = 3 if len(plans) == 1 else len(handles)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
 
 
@@ -82,14 +83,15 @@ def _curve(axis: Any, plan: Plan, values: Sequence[float]) -> None:
         edge = colour if i < len(plan) else INK
         axis.plot(i, at, marker, color=face, markeredgecolor=edge, markersize=size, markeredgewidth=1.6, zorder=3)
         if not math.isfinite(value):
-            words = {"ha": "right" if i else "left", "va": "center", "color": INK, "fontsize": 9}
-            axis.annotate("+inf" if value > 0 else "-inf", (i, at), (-9 if i else 9, 0), textcoords="offset points", **words)
+            away, side = (-9, "right") if i else (9, "left")
+            words = {"ha": side, "va": "center", "color": INK, "fontsize": 9, "textcoords": "offset points"}
+            axis.annotate("+inf" if value > 0 else "-inf", (i, at), (away, 0), **words)
 
 
 def _degrees(axis: Any, plan: Plan) -> None:
     """The degree of polynomial that each update integrates exactly, as a bar over the interval that it crosses."""
     for i, call in enumerate(plan):
-        axis.plot((i + 0.06, i + 0.94), (call.exact_degree,) * 2, color=COLOURS[call.form], linewidth=5, solid_capstyle="butt")
+        axis.hlines(call.exact_degree, i + 0.06, i + 0.94, color=COLOURS[call.form], linewidth=5)
     top = max(call.exact_degree for call in plan)
     axis.set_ylim(-0.5, max(top, 2) + 0.6)
     axis.set_yticks(range(max(top, 2) + 1))
@@ -100,7 +102,7 @@ def _degrees(axis: Any, plan: Plan) -> None:
 
 def _legend(plans: Sequence[Plan]) -> list[Line2D | Patch]:
     forms = dict.fromkeys(call.form for plan in plans for call in plan)
-    ring = {"marker": "o", "linestyle": "", "markersize": 7, "markeredgewidth": 1.6}
+    ring: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7, "markeredgewidth": 1.6}
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=QUIET, markeredgecolor=QUIET, label="call that begins a step", **ring)
     ]

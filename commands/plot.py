@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("solver", nargs="?", metavar="SOLVER", help=f"solver id ({fallback('solver')})")
     parser.add_argument("--frame", default="ve", metavar="F", help=f"{', '.join(DEFAULTS)} (default ve)")
     add_plan_arguments(parser)
-    parser.add_argument("--out", default="out/plan.png", metavar="FILE", help=".png, .svg or .pdf (default out/plan.png)")
+    parser.add_argument("--out", default="out/plan.png", metavar="FILE", help="picture (default out/plan.png)")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON, draw nothing")
 
 

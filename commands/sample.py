@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", metavar="LIST", help="numbers 0-9 or names, with commas (default: all ten)")
     parser.add_argument("--count", type=int, default=4, metavar="N", help="pictures of each class (default 4)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the starting noise (default 0)")
-    parser.add_argument("--out", default="out/sample.png", metavar="FILE", help="default out/sample.png")
+    parser.add_argument("--out", default="out/sample.png", metavar="FILE", help="picture (default out/sample.png)")
     parser.add_argument("--json", action="store_true", help="print a record of the run, show no progress bar")
 
 
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     _check_numbers(args, guidance)
     path = output_path(args.out, (".png", ".jpg", ".jpeg", ".webp"))
 
+    from tqdm import tqdm
+
     from ..demo import models, pictures  # torch, only once the arguments are known to be good
     from ..demo.networks import CLASSES
 
@@ -41,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
     noise = models.noise(plan, len(classes) * args.count, args.seed)
     denoiser = models.denoiser(args.model, classes * args.count, guidance)
     began = time.perf_counter()
-    latents = models.draw(plan, denoiser, noise, progress=not args.json)
+    with tqdm(total=len(plan), desc=args.solver, unit="call", disable=args.json) as bar:
+        latents = models.draw(plan, denoiser, noise, bar)
     seconds = time.perf_counter() - began
     title = f"{args.model}: {args.solver}, {args.schedule}, {len(plan)} calls, guidance {guidance:g}, seed {args.seed}"
-    rows = [pictures.Row("", each) for each in latents.split(len(classes))]
+    rows = [pictures.Row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
     pictures.grid(title, [CLASSES[each] for each in classes], rows).save(path)
     facts = {"model": args.model, "solver": args.solver, "schedule": args.schedule, "frame": frame}
     facts |= {"calls": len(plan), "options": dict(plan.options), "guidance": guidance, "seed": args.seed}
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_numbers(args: argparse.Namespace, guidance: float) -> None:
     if not math.isfinite(guidance):
-        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is no guidance, 2 suits these networks")
+        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, expected 1 or more pictures of each class")
     if not 0 <= args.seed < 2**63:

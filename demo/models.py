@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -32,7 +33,7 @@ def class_ids(text: str | None) -> list[int]:
 
 
 def denoiser(model: str, classes: Sequence[int], guidance: float = 1.0, *, net: nn.Module | None = None) -> Denoiser:
-    """The denoiser of a demo network (vp or flow), asked in the frame of the same name, with one class for each picture.
+    """The denoiser of a demo network (vp or flow), asked in the frame of its name, with a class for each picture.
 
     guidance  1 is none; otherwise classifier-free, two evaluations in one pass (arXiv 2207.12598)
     net       instead of the trained network
@@ -51,22 +52,28 @@ def denoiser(model: str, classes: Sequence[int], guidance: float = 1.0, *, net: 
 
 
 def noise(plan: Plan, count: int, seed: int) -> Tensor:
-    """Starting states [count, 1, 32, 32] at the plan's first level; its signal, 7 % for vp and none for flow, is left out."""
+    """Starting states [count, 1, 32, 32] at the plan's first level, where 7 % (vp) or nothing (flow) is signal."""
     generator = torch.Generator().manual_seed(seed)
     return plan.levels[0].sigma * torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
 
 
-def draw(plan: Plan, model: Denoiser, x: Tensor, *, progress: bool | tqdm[None] = False) -> Tensor:
-    """Carries out a plan, with a progress bar on stderr (`progress`: a bar of its own, or one to move on); checks for NaN."""
-    own = tqdm(total=len(plan), desc=plan.solver, unit="call", disable=not progress) if isinstance(progress, bool) else None
-    bar = own if own is not None else progress
+def draw(plan: Plan, model: Denoiser, x: Tensor, bar: tqdm[None] | None = None) -> Tensor:
+    """Carries out a plan, moves `bar` on at each call, and stops at the first NaN (FloatingPointError)."""
 
     def turn(step: Step) -> None:
-        bar.update()
+        if bar is not None:
+            bar.update()
 
+    with torch.inference_mode(), _one_thread():
+        return run(plan, model, x, callback=turn, check=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The networks are so small that threads mostly wait: on busy cores two were six times slower than one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            return run(plan, model, x, callback=turn, check=True)
+        yield
     finally:
-        if own is not None:
-            own.close()
+        torch.set_num_threads(threads)

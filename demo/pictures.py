@@ -19,12 +19,14 @@ class Row:
     pictures  [N, 1, H, W] in [-1, 1]; values beyond are cut off
     note      said to the right of the pictures
     heading   said to the left of the label, and a little room above: the row begins a group
+    strong    whether the note stands out
     """
 
     label: str
     pictures: Tensor
     note: str = ""
     heading: str = ""
+    strong: bool = False
 
 
 def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
@@ -45,7 +47,7 @@ def grid(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Image.Image
     right = left + len(columns) * (CELL + GAP) - GAP
     width = max(right + (10 + notes if notes else 0), MARGIN + _width(title, large)) + MARGIN
     top = MARGIN + 50
-    tops = []
+    tops: list[int] = []
     for row in rows:
         top += 12 if row.heading and tops else 0
         tops.append(top)
@@ -62,7 +64,7 @@ def grid(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Image.Image
         middle = y + CELL // 2
         pen.text((MARGIN, middle - 10), row.heading, INK, large)
         pen.text((label_at, middle - 8), row.label, INK, normal)
-        pen.text((right + 10, middle - 8), row.note, QUIET, normal)
+        pen.text((right + 10, middle - 8), row.note, INK if row.strong else QUIET, normal)
     return page
 
 

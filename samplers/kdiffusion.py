@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,6 @@ from .run import Model, Step, run
 from .solvers import Solver, plan
 from .solvers import solver as find_solver
 from .times import TimeMap
-import itertools
 
 Tensor = torch.Tensor
 Callback = Callable[[dict[str, Any]], object]
@@ -51,7 +51,8 @@ def sample(
 def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
     """A sampler function with k-diffusion's signature:
 
-        fn(model, x, sigmas, extra_args=None, callback=None, disable=None, *, frame="ve", time=None, seed=None, **options)
+        fn(model, x, sigmas, extra_args=None, callback=None, disable=None, *,
+           frame="ve", time=None, seed=None, **options)
 
     Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
     callback and changes nothing. The answers are checked once, after the last call (FloatingPointError).
@@ -59,10 +60,18 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
     row = find_solver(id)
 
     def fn(
-        model: Model, x: Tensor, sigmas: Any, extra_args: Mapping[str, Any] | None = None, callback: Callback | None = None,
-        disable: bool | None = None, *, frame: str | Frame = "ve", time: str | TimeMap | Sequence[float] | None = None,
-        seed: int | None = None, **options: Any,
-    ) -> Tensor:  # fmt: skip
+        model: Model,
+        x: Tensor,
+        sigmas: Any,
+        extra_args: Mapping[str, Any] | None = None,
+        callback: Callback | None = None,
+        disable: bool | None = None,
+        *,
+        frame: str | Frame = "ve",
+        time: str | TimeMap | Sequence[float] | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Tensor:
         values = read_sigmas(sigmas)
         if len(values) < 2:
             return x

@@ -9,6 +9,7 @@ A frame is a convention for the state. It is the only code that knows one; nothi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import NamedTuple
 
 from .names import nearest
 from .times import TimeMap, time_map
-import itertools
 
 
 class Level(NamedTuple):
@@ -101,7 +101,7 @@ class Frame:
 def frame(name: str | Frame, time: str | TimeMap | Sequence[float] | None = None) -> Frame:
     """A frame by name (`ve`, `vp`, `flow`) and its time map (a name, a list of sigmas, or a TimeMap object).
 
-    Without `time`: Stable Diffusion's table for ve and vp, unshifted flow time for flow. Raises ValueError for unknown names.
+    Without `time`: Stable Diffusion's table for ve and vp, unshifted flow time for flow. Unknown names: ValueError.
     """
     if isinstance(name, Frame):
         return name if time is None else Frame(name.name, time_map(time))

@@ -1,4 +1,4 @@
-"""Options of solvers and schedules: one record from which checks, menus, tooltips, docs and the command line are made."""
+"""Options of solvers and schedules: the record from which checks, menus, tooltips and docs are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .names import nearest
 
 @dataclass(frozen=True)
 class Option:
-    """One option. Either `choices` (a string option) or a numeric range `low`..`high` (the default's type decides int or float).
+    """One option: `choices` of strings, or a numeric range `low`..`high` (the default's type decides int or float).
 
     A default of None means "taken from the model or the schedule"; such an option is numeric.
     """

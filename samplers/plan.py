@@ -88,9 +88,9 @@ class Plan:
         options = ", ".join(f"{name}={value}" for name, value in self.options.items())
         lines = [f"{self.solver} on {self.frame.name}, {len(self)} model calls, order {self.order} ({options})"]
         lines += [
-            f"{i + 1:4d}  ask at sigma {call.level.host:<10.5g} -> {call.target.host:<10.5g} {call.form} in {call.clock}, "
-            f"degree {call.exact_degree}{'' if call.closes else ', stage'}: x*{call.scale:.5g} "
-            + " ".join(f"{weight:+.5g}" for weight in call.weights)
+            f"{i + 1:4d}  ask at {call.level.host:<10.5g} -> {call.target.host:<10.5g} "
+            f"{call.form} in {call.clock}, degree {call.exact_degree}{'' if call.closes else ', stage'}: "
+            f"x*{call.scale:.5g} " + " ".join(f"{weight:+.5g}" for weight in call.weights)
             for i, call in enumerate(self.calls)
         ]
         return "\n".join([*lines, *self.notes])
@@ -107,9 +107,7 @@ def _check(plan: Plan) -> None:
     kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, oldest first
     for i, call in enumerate(calls):
         if call.level != at:
-            raise ValueError(
-                f"{plan.solver}: call {i} asks at sigma {call.level.host:g}, but the state is at {at.host:g}"
-            )
+            raise ValueError(f"{plan.solver}: call {i} asks at {call.level.host:g}, but the state is at {at.host:g}")
         if call.keeps:
             kept.append(_CONSTANTS[call.keeps])
         if len(call.weights) > len(kept):
@@ -196,9 +194,17 @@ class Writer:
         self._opened = 0  # index of the first call of the open step
 
     def step(
-        self, target: Level, scale: float, weights: Sequence[float], *, of: str, keeps: str, clock: str, exact_degree: int,
+        self,
+        target: Level,
+        scale: float,
+        weights: Sequence[float],
+        *,
+        of: str,
+        keeps: str,
+        clock: str,
+        exact_degree: int,
         closes: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Ask the model here, remember `keeps` of its answer, and move to `target`.
 
         state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call)

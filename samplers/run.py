@@ -73,7 +73,7 @@ def steps(
 
 
 def _prediction(keeps: str, level: Level, x: Tensor, denoised: Tensor) -> tuple[Tensor, float]:
-    """(tensor, factor): the prediction is their product. The factor joins the weights, which saves a pass over the latent."""
+    """(tensor, factor) whose product is the prediction; the factor joins the weights, which saves a pass."""
     if keeps == "data":
         return denoised, 1.0
     on_x, on_denoised = FROM_DATA[keeps](level)
@@ -104,8 +104,8 @@ def _combine(x: Tensor, scale: float, weights: tuple[float, ...], remembered: It
 def _check_answer(i: int, level: Level, x: Tensor, denoised: Tensor, check: bool) -> None:
     if denoised.shape != x.shape:
         raise ValueError(
-            f"the model returned shape {tuple(denoised.shape)} at call {i} (sigma {level.host:g}), expected {tuple(x.shape)}; "
-            "a denoiser returns x0, shaped like x"
+            f"the model returned shape {tuple(denoised.shape)} at call {i} (sigma {level.host:g}), "
+            f"expected {tuple(x.shape)}; a denoiser returns x0, shaped like x"
         )
     if check and not bool(torch.isfinite(denoised).all()):
         raise FloatingPointError(

@@ -5,35 +5,51 @@ Menus, the command line, the docs tables and the parametrised tests are made fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from .level import FRAMES, Frame, Level, read_levels
 from .level import frame as make_frame
-from .methods import adams, blocks
+from .methods.adams import HALVED, MIDPOINT, Adams, MomentRule, multistep
+from .methods.blocks import rho_rk, singlestep
 from .names import nearest
 from .options import Option, check_options
 from .plan import Call, Plan
+from .solver_options import (
+    FINAL,
+    FORM,
+    LAST,
+    NODES,
+    SPLIT,
+    START,
+    resolve_final,
+    resolve_last,
+    resolve_start,
+    variants,
+)
 from .times import TimeMap
 
-#: (frame, schedule id, end) on which a slope is promised. Elsewhere refinement never shrinks the end steps in the
-#: method's clock, and the slope is measured but not promised.
-Where = tuple[str, str, str]
 
-_LAMBDA_ON: tuple[Where, ...] = (("ve", "exponential", "sigma_min"), ("ve", "karras", "sigma_min"))
-_FLOW_ON: tuple[Where, ...] = (("flow", "time_uniform", "0"), ("flow", "flow_shift", "0"))
-_TAB_ON: tuple[Where, ...] = (("vp", "time_quadratic", "sigma_min"), *_FLOW_ON)
+class Where(NamedTuple):
+    """A frame, a schedule id with its default options, and its end: a place where an order is promised."""
+
+    frame: str
+    schedule: str
+    end: int | str
 
 
 @dataclass(frozen=True)
 class Solver:
     """One published method.
 
-    order     global order of each variant, meant with final="off" and on `order_on`; `order` is that of the default
-    calls     model calls per step (a step of k calls spans k intervals, so that n steps of a schedule are n calls)
+    orders    global order of each variant, meant with final="off", last="regular" and a start of that order
+    order_on  where that order holds. Elsewhere (lambda clock on flow from 1 or to 0, tAB on time_uniform, a fixed
+              sigma_min and then 0) refinement never shrinks the end steps in the method's clock: nothing is promised
+    calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
     frames    state conventions on which it is defined
+    notes     frame -> what a user should know about this solver there
     """
 
     id: str
@@ -48,255 +64,243 @@ class Solver:
     order_on: tuple[Where, ...]
     build: Callable[..., list[Call]] = field(repr=False)
     aliases: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
     stochastic: bool = False
     adaptive: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def order(self) -> int:
-        return self.orders[self.variant]
 
     @property
     def variant(self) -> str:
         """The default variant."""
         return next((str(option.default) for option in self.options if option.name == "variant"), "paper")
 
-
-# --- options ---------------------------------------------------------------------------------------------------------
-
-
-def _variant(default: str, **help_of: str) -> Option:
-    return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in help_of.items()), tuple(help_of))
+    @property
+    def order(self) -> int:
+        """The order of the default variant."""
+        return self.orders[self.variant]
 
 
-_START = Option(
-    "start",
-    "euler",
-    "how the history begins. euler: orders 1, 2, 3, ...; 2s: one second-order block on the first three levels",
-    ("euler", "2s"),
-)
-_FINAL = Option(
-    "final",
-    "auto",
-    "lower order in the last steps. off; on: order min(k, steps left); auto: on where the levels end above sigma 0 "
-    "and there are fewer than 10 calls",
-    ("auto", "on", "off"),
-)
+# --- from a row's options to its calls -------------------------------------------------------------------------------
 
 
-def _last(default: str) -> Option:
-    return Option(
-        "last",
-        default,
-        "the step to sigma 0. regular: keeps its order in a form that is regular there; denoise: x = D, first order; "
-        "auto: regular for flow, denoise for ve and vp",
-        ("auto", "regular", "denoise"),
-    )
-
-
-_FORM = Option("form", "noise", "which prediction is extrapolated (ve and vp)", ("noise", "data"))
-_NODES = Option(
-    "nodes",
-    "schedule",
-    "where a block asks the model. schedule: at the schedule's own points; paper: at the papers' fractions of the block",
-    ("schedule", "paper"),
-)
-_SPLIT = Option(
-    "split",
-    "even",
-    "how n calls become blocks. even: orders k and k-1 only; official: the papers' rule, which may end in an order-1 step",
-    ("even", "official"),
-)
-
-
-# --- builders: (frame, levels, checked options) -> calls ---------------------------------------------------------------
-
-
-def _resolve_last(value: str, frame: Frame) -> str:
-    return value if value != "auto" else ("regular" if frame.name == "flow" else "denoise")
-
-
-def _resolve_final(value: str, levels: Sequence[Level]) -> bool:
-    return value == "on" or (value == "auto" and levels[-1].sigma > 0.0 and len(levels) - 1 < 10)
-
-
-def _adams(
-    method: adams.Adams, frame: Frame, levels: Sequence[Level], *, variant: str = "paper", start: str = "euler",
-    final: str = "off", last: str = "regular", form: str | None = None,
-) -> list[Call]:  # fmt: skip
-    if form is not None and form != method.form:
-        method = adams.Adams(form, method.clock, method.points)
-    if method.clock in ("time", "rho") and frame.name == "flow":
-        method = adams.Adams("velocity", "sigma", method.points)
-    return adams.write(
+def _multistep(
+    method: Adams,
+    rules: Mapping[str, MomentRule],
+    frame: Frame,
+    levels: Sequence[Level],
+    *,
+    variant: str = "paper",
+    form: str = "",
+    start: str = "euler",
+    final: str = "off",
+    last: str = "auto",
+) -> list[Call]:
+    if frame.name == "flow" and method.clock in ("time", "rho"):
+        method = Adams("velocity", "sigma", method.points)  # DEIS on flow; see the rows' notes
+    elif form:
+        method = Adams(form, method.clock, method.points)
+    calls = len(levels) - 1
+    return multistep(
         method,
         frame,
         levels,
-        variant=variant,
-        start=start,
-        final=_resolve_final(final, levels),
-        last=_resolve_last(last, frame),
+        rule=rules.get(variant),
+        start=resolve_start(start, frame, calls),
+        final=resolve_final(final, method.form, calls, levels[-1].sigma == 0.0),
+        last=resolve_last(last, frame),
     )
 
 
-def _singlestep(form: str, order: int, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
-    return blocks.singlestep(
-        frame, levels, form, order,
-        variant=options.get("variant", "general"), nodes=options.get("nodes", "schedule"),
-        split=options.get("split", "even"), last=_resolve_last(options.get("last", "auto"), frame),
-    )  # fmt: skip
+def _singlestep(
+    form: str, order: int, frame: Frame, levels: Sequence[Level], *, last: str, **options: str
+) -> list[Call]:
+    return singlestep(frame, levels, form, order, last=resolve_last(last, frame), **options)
 
 
 def _rho_rk(method: str, frame: Frame, levels: Sequence[Level], *, split: str, last: str) -> list[Call]:
-    return blocks.rho_rk(frame, levels, method, split=split, last=_resolve_last(last, frame))
+    return rho_rk(frame, levels, method, split=split, last=resolve_last(last, frame))
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 _DPM, _DPMPP, _DEIS = "arXiv 2206.00927", "arXiv 2211.01095", "arXiv 2204.13902"
-_FORM_OF = {"dpm_solver": ("noise", "DPM-Solver", _DPM), "dpmpp": ("data", "DPM-Solver++", _DPMPP)}
-_ON_FLOW = "on flow this is {}: DEIS's idea in the form that is regular at sigma 1"
+_ON_LAMBDA = (Where("ve", "exponential", "sigma_min"), Where("ve", "karras", "sigma_min"))
+_ON_FLOW = (Where("flow", "sgm_uniform", 0), Where("flow", "flow_shift", 0))
+_ON_TIME = (Where("vp", "time_quadratic", "sigma_min"), *_ON_FLOW)
 
 
-def _first_order() -> list[Solver]:
-    def row(id: str, label: str, family: str, form: str, reference: str) -> Solver:
-        return Solver(
-            id, label, family, {"paper": 1}, 1, FRAMES, (), reference,
-            "First order; the same method as ddim, dpm_solver_1s and dpmpp_1s.",
-            (*_LAMBDA_ON, *_FLOW_ON), partial(_adams, adams.Adams(form, "lambda", 1)),
-        )  # fmt: skip
-
-    return [
-        row("ddim", "DDIM", "DDIM", "data", "arXiv 2010.02502, eq. 12 with eta 0"),
-        row("dpm_solver_1s", "DPM-Solver-1", "DPM-Solver", "noise", f"{_DPM}, eq. 3.7"),
-        row("dpmpp_1s", "DPM-Solver++ 1S", "DPM-Solver++", "data", f"{_DPMPP}, eq. 9 at order 1"),
-    ]
-
-
-def _singlesteps() -> list[Solver]:
-    rows = []
-    for stem, (form, family, paper) in _FORM_OF.items():
-        for order, where in ((2, "Algorithm 1"), (3, "Algorithm 2" if stem == "dpm_solver" else "appendix A")):
-            texts = {"general": "coefficients right for the given nodes", "paper": "the papers' weights"}
-            if order == 3:
-                texts["taylor"] = "exact final weights, no coupling term"
-            rows.append(
-                Solver(
-                    f"{stem}_{order}s",
-                    f"{family} {order}S",
-                    family,
-                    dict.fromkeys(texts, order),
-                    order,
-                    FRAMES,
-                    (_variant("general", **texts), _NODES, _SPLIT, _last("auto")),
-                    f"{paper}, {where}",
-                    f"Singlestep, blocks of {order} calls, no history.",
-                    _LAMBDA_ON,
-                    partial(_singlestep, form, order),
-                    (f"{stem}_fast",) if order == 3 else (),
-                )
-            )
-    return rows
-
-
-def _lambda_multisteps() -> list[Solver]:
-    rows = []
-    for stem, (form, family, paper) in _FORM_OF.items():
-        rows.append(
-            Solver(
-                f"{stem}_2m", f"{family} 2M", family, {"paper": 2, "taylor": 2}, 1, FRAMES,
-                (
-                    _variant("paper", paper="midpoint weights (Algorithm 2)", taylor="exact for linear predictions ('heun' elsewhere)"),
-                    _START, _FINAL, _last("auto"),
-                ),
-                f"{paper}, {'multistep' if stem == 'dpm_solver' else 'Algorithm 2'}",
-                "Multistep, one call per step, linear extrapolation in lambda.", _LAMBDA_ON,
-                partial(_lambda_2m, form),
-            )
-        )  # fmt: skip
-        rows.append(
-            Solver(
-                f"{stem}_3m", f"{family} 3M", family, {"paper": 3, "official": 2}, 1, FRAMES,
-                (
-                    _variant("paper", paper="third order", official="second difference halved, as in the published code (second order)"),
-                    _START, _FINAL, _last("auto"),
-                ),
-                f"{paper}, multistep order 3",
-                "Multistep, one call per step, quadratic extrapolation in lambda.", _LAMBDA_ON,
-                partial(_adams, adams.Adams(form, "lambda", 3)),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def _lambda_2m(form: str, frame: Frame, levels: Sequence[Level], *, variant: str, **options: str) -> list[Call]:
-    return _adams(
-        adams.Adams(form, "lambda", 2), frame, levels, variant={"paper": "midpoint"}.get(variant, variant), **options
-    )
-
-
-def _deis() -> list[Solver]:
-    rows = []
-    for degree in range(4):
-        on_flow = {"flow": _ON_FLOW.format(f"flow_ab{degree + 1}")}
-        extra = (_START,) if degree >= 2 else ()
-        rows.append(
-            Solver(
-                f"deis_tab{degree}", f"DEIS tAB{degree}", "DEIS", {"paper": degree + 1}, 1, FRAMES,
-                (_FORM, *extra, _FINAL_OFF, _last("auto")), f"{_DEIS}, eq. 15",
-                f"Multistep, the prediction a polynomial of degree {degree} in the model's own time.", _TAB_ON,
-                partial(_adams, adams.Adams("noise", "time", degree + 1)), notes=on_flow,
-            )
-        )  # fmt: skip
-    for degree in range(4):
-        on_flow = {"flow": _ON_FLOW.format(f"flow_ab{degree + 1}")}
-        extra = (_START,) if degree >= 2 else ()
-        rows.append(
-            Solver(
-                f"deis_rhoab{degree}", f"DEIS rhoAB{degree}", "DEIS", {"paper": degree + 1}, 1, FRAMES,
-                (_FORM, *extra, _FINAL_OFF, _last("auto")), f"{_DEIS}, section 4",
-                f"Multistep, the prediction a polynomial of degree {degree} in rho (Adams-Bashforth; lms elsewhere).",
-                _LAMBDA_ON, partial(_adams, adams.Adams("noise", "rho", degree + 1)), notes=on_flow,
-            )
-        )  # fmt: skip
-    names = {"heun": ("Heun", 2), "midpoint": ("midpoint", 2), "kutta3": ("Kutta 3", 3), "rk4": ("RK4", 4)}
-    for method, (label, order) in names.items():
-        rows.append(
-            Solver(
-                f"deis_rhork_{method}", f"DEIS rhoRK {label}", "DEIS", {"paper": order}, order, FRAMES, (_SPLIT, _last("auto")),
-                f"{_DEIS}, section 4", f"Singlestep, blocks of {order} calls: Runge-Kutta on d(x/alpha) = eps d(rho).",
-                (*_LAMBDA_ON, *_FLOW_ON), partial(_rho_rk, method),
-                notes={"flow": "on flow this is the same tableau in the velocity form"},
-            )
-        )  # fmt: skip
-    return rows
-
-
-_FINAL_OFF = Option("final", "off", _FINAL.help, _FINAL.choices)
-
-
-def _flow() -> list[Solver]:
-    return [
-        Solver(
-            f"flow_ab{points}", f"Flow AB{points}", "Flow", {"paper": points}, 1, ("flow",),
-            (*((_START,) if points >= 3 else ()), _FINAL_OFF, _last("regular")),
-            f"Adams-Bashforth on dx = v d(sigma); {_DEIS}'s idea in the velocity form",
-            f"Multistep, the velocity a polynomial of degree {points - 1} in sigma; full order from sigma 1 to 0.", _FLOW_ON,
-            partial(_adams, adams.Adams("velocity", "sigma", points)),
+def _ddim() -> Iterable[Solver]:
+    for id, label, family, form, reference in (
+        ("ddim", "DDIM", "DDIM", "data", "arXiv 2010.02502, eq. 12 with eta 0"),
+        ("dpm_solver_1s", "DPM-Solver 1S", "DPM-Solver", "noise", f"{_DPM}, eq. 3.7"),
+        ("dpmpp_1s", "DPM++ 1S", "DPM-Solver++", "data", f"{_DPMPP}, first order"),
+    ):
+        yield Solver(
+            id=id,
+            label=label,
+            family=family,
+            orders={"paper": 1},
+            calls=1,
+            frames=FRAMES,
+            options=(),
+            reference=reference,
+            about="First order. ddim, dpm_solver_1s and dpmpp_1s are the same method.",
+            order_on=(*_ON_LAMBDA, *_ON_FLOW),
+            build=partial(_multistep, Adams(form, "lambda", 1), {}),
         )
-        for points in range(1, 5)
-    ]  # fmt: skip
+
+
+#: id stem, label stem, family, form, paper
+_DPM_FAMILIES = (
+    ("dpm_solver", "DPM-Solver", "DPM-Solver", "noise", _DPM),
+    ("dpmpp", "DPM++", "DPM-Solver++", "data", _DPMPP),
+)
+_BLOCK_WEIGHTS = {
+    2: {"general": "exact for linear predictions", "paper": "the paper's weights"},
+    3: {
+        "general": "third order at any inner points",
+        "paper": "the paper's weights, third order at its own inner points",
+        "taylor": "exact final weights, third order at the paper's inner points",
+    },
+}
+
+
+def _dpm_singlestep() -> Iterable[Solver]:
+    for stem, label, family, form, paper in _DPM_FAMILIES:
+        for order, texts in _BLOCK_WEIGHTS.items():
+            yield Solver(
+                id=f"{stem}_{order}s",
+                label=f"{label} {order}S",
+                family=family,
+                orders=dict.fromkeys(texts, order),
+                calls=order,
+                frames=FRAMES,
+                options=(variants("general", **texts), NODES, SPLIT, LAST),
+                reference=f"{paper}, singlestep, order {order}",
+                about=f"Singlestep: blocks of {order} calls, no history; lower orders use up the remainder.",
+                order_on=_ON_LAMBDA,
+                build=partial(_singlestep, form, order),
+                aliases=(f"{stem}_fast",) if order == 3 else (),
+            )
+
+
+def _dpm_multistep() -> Iterable[Solver]:
+    for stem, label, family, form, paper in _DPM_FAMILIES:
+        yield Solver(
+            id=f"{stem}_2m",
+            label=f"{label} 2M",
+            family=family,
+            orders={"paper": 2, "taylor": 2},
+            calls=1,
+            frames=FRAMES,
+            options=(
+                variants("paper", paper="midpoint weights", taylor="exact for linear predictions ('heun' elsewhere)"),
+                FINAL,
+                LAST,
+            ),
+            reference=f"{paper}, multistep, order 2",
+            about="Multistep: one call per step, linear extrapolation in lambda.",
+            order_on=_ON_LAMBDA,
+            build=partial(_multistep, Adams(form, "lambda", 2), {"paper": MIDPOINT}),
+        )
+        yield Solver(
+            id=f"{stem}_3m",
+            label=f"{label} 3M",
+            family=family,
+            orders={"paper": 3, "official": 2},
+            calls=1,
+            frames=FRAMES,
+            options=(
+                # in the data form the published code's missing half damps, and is better below about 25 calls
+                variants(
+                    "official" if form == "data" else "paper",
+                    paper="third order",
+                    official="the second difference halved, as in the published code: second order, more damping",
+                ),
+                START,
+                FINAL,
+                LAST,
+            ),
+            reference=f"{paper}, multistep, order 3",
+            about="Multistep: one call per step, quadratic extrapolation in lambda.",
+            order_on=_ON_LAMBDA,
+            build=partial(_multistep, Adams(form, "lambda", 3), {"official": HALVED}),
+        )
+
+
+def _deis_multistep() -> Iterable[Solver]:
+    for stem, label, clock, what, section, where in (
+        ("deis_tab", "DEIS tAB", "time", "the model's own time", "eq. 15", _ON_TIME),
+        ("deis_rhoab", "DEIS rhoAB", "rho", "rho ('lms' elsewhere)", "section 4", (*_ON_LAMBDA, *_ON_FLOW)),
+    ):
+        for degree in range(4):
+            yield Solver(
+                id=f"{stem}{degree}",
+                label=f"{label}{degree}",
+                family="DEIS",
+                orders={"paper": degree + 1},
+                calls=1,
+                frames=FRAMES,
+                options=(FORM, *((START,) if degree >= 2 else ()), FINAL, LAST),
+                reference=f"{_DEIS}, {section}",
+                about=f"Multistep: one call per step, a polynomial of degree {degree} in {what}.",
+                order_on=where,
+                build=partial(_multistep, Adams("noise", clock, degree + 1), {}),
+                notes={"flow": f"on flow this is flow_ab{degree + 1}: DEIS's idea in the form that is regular there"},
+            )
+
+
+def _deis_runge_kutta() -> Iterable[Solver]:
+    for method, label, order in (
+        ("heun", "Heun", 2),
+        ("midpoint", "Midpoint", 2),
+        ("kutta3", "Kutta3", 3),
+        ("rk4", "RK4", 4),
+    ):
+        yield Solver(
+            id=f"deis_rhork_{method}",
+            label=f"DEIS rhoRK {label}",
+            family="DEIS",
+            orders={"paper": order},
+            calls=order,
+            frames=FRAMES,
+            options=(SPLIT, LAST),
+            reference=f"{_DEIS}, section 4",
+            about=f"Singlestep: blocks of {order} calls, Runge-Kutta on d(x/alpha) = eps d(rho).",
+            order_on=(*_ON_LAMBDA, *_ON_FLOW),
+            build=partial(_rho_rk, method),
+            notes={"flow": "on flow this is the same Runge-Kutta method on dx = v d(sigma)"},
+        )
+
+
+def _flow() -> Iterable[Solver]:
+    for points in range(1, 5):
+        yield Solver(
+            id=f"flow_ab{points}",
+            label=f"Flow AB{points}",
+            family="Flow",
+            orders={"paper": points},
+            calls=1,
+            frames=("flow",),
+            options=(*((START,) if points >= 3 else ()), FINAL, LAST),
+            reference=f"Adams-Bashforth on dx = v d(sigma); {_DEIS}'s idea in the velocity form",
+            about=f"Multistep: one call per step, the velocity a polynomial of degree {points - 1} in sigma.",
+            order_on=_ON_FLOW,
+            build=partial(_multistep, Adams("velocity", "sigma", points), {}),
+        )
 
 
 @cache
 def _table() -> dict[str, Solver]:
-    rows = [*_first_order(), *_singlesteps(), *_lambda_multisteps(), *_deis(), *_flow()]
+    rows = (*_ddim(), *_dpm_singlestep(), *_dpm_multistep(), *_deis_multistep(), *_deis_runge_kutta(), *_flow())
     return {row.id: row for row in rows}
 
 
 @cache
 def _aliases() -> dict[str, str]:
     return {alias: row.id for row in _table().values() for alias in row.aliases}
+
+
+# --- the door --------------------------------------------------------------------------------------------------------
 
 
 def solvers() -> dict[str, Solver]:
@@ -322,14 +326,19 @@ _HINTS = {
 
 
 def plan(
-    id: str | Solver, sigmas: Sequence[float], frame: str | Frame = "ve", *, time: str | TimeMap | Sequence[float] | None = None,
+    id: str | Solver,
+    sigmas: Sequence[float],
+    frame: str | Frame = "ve",
+    *,
+    time: str | TimeMap | Sequence[float] | None = None,
     **options: Any,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """The plan of a solver on a schedule: n + 1 strictly decreasing levels give exactly n model calls.
 
     id       a solver id or alias (`fewstep.solvers()`)
     sigmas   n + 1 host sigmas, highest first; the last may be 0 (a tensor is read back once)
-    frame    ve (x = x0 + sigma n), vp (x = alpha x0 + sigma n, sigmas are sigma/alpha) or flow (x = (1 - sigma) x0 + sigma n)
+    frame    ve: x = x0 + sigma n;  vp: x = alpha x0 + sigma n, the sigmas given are sigma/alpha;
+             flow: x = (1 - sigma) x0 + sigma n
     time     the model's own time t(sigma), for tAB-DEIS: a name, a list of the model's sigmas, or a TimeMap
     options  those of the solver's row
 
@@ -339,11 +348,18 @@ def plan(
     row, where = solver(id), make_frame(frame, time)
     if where.name not in row.frames:
         raise ValueError(
-            f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}; deis_rhoab0..3 is its counterpart there"
+            f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}; "
+            "its counterparts on ve and vp are deis_rhoab0 to deis_rhoab3"
         )
     checked = check_options(options, row.options, row.id, _HINTS)
     levels = read_levels(sigmas, where)
-    calls = tuple(row.build(where, levels, **checked))
-    order = row.orders[checked.get("variant", "paper")]
-    notes = (row.notes[where.name],) if where.name in row.notes else ()
-    return Plan(row.id, where, levels, calls, order, checked, row.reference, notes)
+    return Plan(
+        solver=row.id,
+        frame=where,
+        levels=levels,
+        calls=tuple(row.build(where, levels, **checked)),
+        order=row.orders[checked.get("variant", "paper")],
+        options=checked,
+        reference=row.reference,
+        notes=(row.notes[where.name],) if where.name in row.notes else (),
+    )

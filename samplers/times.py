@@ -155,7 +155,7 @@ class CosineVP:
     def sigma(self, time: float) -> float:
         start = self._start
         swept = 0.5 * math.pi * time / (1.0 + self.s)
-        # 1 - alpha^2 = (cos^2 a - cos^2 b)/cos^2 a = sin(b - a) sin(b + a)/cos^2 a: no difference of nearly equal numbers
+        # 1 - alpha^2 = (cos^2 a - cos^2 b)/cos^2 a = sin(b - a) sin(b + a)/cos^2 a: nothing cancels
         return math.sqrt(math.sin(swept) * math.sin(swept + 2 * start)) / math.cos(start + swept)
 
     def time(self, sigma: float) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 import fewstep
 import torch
 from fewstep.benchmarks.problems import Mixture
-from fewstep.samplers.level import Frame
 from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.run import steps
 
@@ -51,9 +50,3 @@ def offered(id: str, **options: Any) -> dict[str, Any]:
     """Those of the options that a solver has."""
     names = {option.name for option in fewstep.solvers()[id].options}
     return {name: value for name, value in options.items() if name in names}
-
-
-def sigmas_for(schedule: str, n: int, frame: str | Frame, end: str) -> list[float]:
-    """A schedule of the order tests; flow_shift is shift 3."""
-    options = {"shift": 3.0} if schedule == "flow_shift" else {}
-    return fewstep.schedule(schedule, n, frame=frame, end=0 if end == "0" else end, **options)

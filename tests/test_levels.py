@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from fewstep.samplers import times
 from fewstep.samplers.level import read_levels
-import itertools
 
 RANDOM = random.Random(4)
 

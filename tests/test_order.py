@@ -10,7 +10,7 @@ from __future__ import annotations
 import fewstep
 import pytest
 from fewstep.benchmarks.problems import SMOOTH
-from harness import offered, rms, sigmas_for, slope, solve_with_exact_history
+from harness import offered, rms, slope, solve_with_exact_history
 
 CASES = [
     (id, variant, *where) for id, row in fewstep.solvers().items() for variant in row.orders for where in row.order_on
@@ -26,7 +26,7 @@ def test_order(id: str, variant: str, name: str, schedule: str, end: str) -> Non
     options = offered(id, variant=variant, final="off", last="regular", start="euler")
     errors = []
     for n in (192, 384):
-        sigmas = sigmas_for(schedule, n, frame, end)
+        sigmas = fewstep.schedule(schedule, n, frame=frame, end=end)
         plan = fewstep.plan(id, sigmas, frame, **options)
         known = max(1, order if row.calls == 1 else 1)
         exact = SMOOTH.exact(SMOOTH.start(frame, sigmas[0], 16), frame, [*sigmas[:known], sigmas[-1]])
@@ -39,13 +39,13 @@ def test_order(id: str, variant: str, name: str, schedule: str, end: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("id", "schedule"), [("dpmpp_3m", "time_uniform"), ("dpm_solver_3s", "flow_shift"), ("dpmpp_2s", "time_uniform")]
+    ("id", "schedule"), [("dpmpp_3m", "sgm_uniform"), ("dpm_solver_3s", "flow_shift"), ("dpmpp_2s", "sgm_uniform")]
 )
 def test_lambda_clock_on_flow_converges_at_least_at_first_order(id: str, schedule: str) -> None:
     """The steps next to sigma 1 and 0 never shrink in lambda, so these saturate near 2 (measured 1.1 to 2.2)."""
     errors = []
     for n in (96, 384):
-        sigmas = sigmas_for(schedule, n, "flow", "0")
+        sigmas = fewstep.schedule(schedule, n, frame="flow")
         x = SMOOTH.start("flow", 1.0, 16)
         out = fewstep.run(fewstep.plan(id, sigmas, "flow", **offered(id, variant="paper")), SMOOTH.model("flow"), x)
         errors.append(rms(out - SMOOTH.exact(x, "flow", [1.0, 0.0])[-1]))
@@ -69,7 +69,7 @@ def test_2s_start_keeps_third_order(id: str, frame: str) -> None:
         if frame == "ve":
             sigmas = fewstep.schedule("exponential", n, frame=made, sigma_max=1.5, sigma_min=0.05, end="sigma_min")
         else:
-            sigmas = fewstep.schedule("time_uniform", n, frame=made)
+            sigmas = fewstep.schedule("sgm_uniform", n, frame=made)
         x = SMOOTH.start(made, sigmas[0], 32)
         out = fewstep.run(fewstep.plan(id, sigmas, made, start=start, **options), SMOOTH.model(made), x)
         return rms(out - SMOOTH.exact(x, made, [sigmas[0], sigmas[-1]])[-1])

@@ -7,6 +7,7 @@ The reference integrals use other nodes and another variable than the code under
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +18,6 @@ import pytest
 from fewstep.samplers.level import Frame, Level
 from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.solvers import Solver
-import itertools
 
 SOLVERS = fewstep.solvers()
 SCHEDULES = fewstep.schedules()
@@ -42,7 +42,7 @@ def nodes(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def exact_step(
     frame: Frame, form: str, clock: str, s: Level, t: Level, degree: int, scale: tuple[float, float]
 ) -> float:
-    """int theta^degree against the form's measure from s to t, times the form's factor, theta = (u - scale[0])/scale[1]."""
+    """int theta^degree against the form's measure, times its factor, from s to t; theta = (u - scale[0])/scale[1]."""
     x, w = nodes()
     if form == "velocity":
         at = s.sigma + (t.sigma - s.sigma) * x
@@ -108,7 +108,10 @@ def check_polynomials(plan: Plan) -> None:
         for degree in range(closing.exact_degree + 1):
             readings = [clock_of(frame, clock, call.level) for call in calls[: last + 1]]
             # a call where the clock is infinite (lambda at flow sigma 1) has no part in a step in that clock
-            theta = [((u - origin) / width) ** degree if degree and abs(u) < math.inf else float(not degree) for u in readings]
+            theta = [
+                ((u - origin) / width) ** degree if degree and abs(u) < math.inf else float(not degree)
+                for u in readings
+            ]
             start, end, size = simulate(plan, form, theta, first, last)
             moved = exact_step(frame, form, clock, s, closing.target, degree, (origin, width))
             expected = step_factor(form, s, closing.target) * start + moved
@@ -167,8 +170,10 @@ def test_every_schedule_gives_n_calls_and_keeps_constants(id: str, frame: str) -
 
 
 POLYNOMIAL_SCHEDULES = {
-    "ve": ("karras", "exponential", "ays", "time_uniform"), "vp": ("time_quadratic",), "flow": ("time_uniform", "flow_shift", "beta"),
-}  # fmt: skip
+    "ve": ("karras", "exponential", "ays", "time_uniform"),
+    "vp": ("time_quadratic",),
+    "flow": ("sgm_uniform", "flow_shift", "time_uniform", "beta"),
+}
 
 
 @pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
@@ -191,7 +196,8 @@ def test_updates_are_exact_for_polynomials(id: str, frame: str) -> None:
     [
         ("dpmpp_2m", {}, 0), ("dpmpp_2m", {"variant": "taylor"}, 1), ("dpm_solver_2m", {}, 0),
         ("dpmpp_3m", {"variant": "official"}, 1), ("dpmpp_3m", {"variant": "paper"}, 2),
-        ("deis_tab3", {}, 3), ("deis_rhoab2", {}, 2), ("dpm_solver_3s", {}, 2), ("dpm_solver_3s", {"variant": "paper"}, 1),
+        ("deis_tab3", {}, 3), ("deis_rhoab2", {}, 2), ("dpm_solver_3s", {}, 2),
+        ("dpm_solver_3s", {"variant": "paper"}, 1),
         ("dpm_solver_2s", {"variant": "paper"}, 0), ("deis_rhork_kutta3", {}, 3), ("deis_rhork_rk4", {}, 3),
     ],
 )  # fmt: skip

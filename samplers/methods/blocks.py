@@ -83,7 +83,7 @@ def _write(writer: Writer, at: Sequence[Level], tableau: Tableau, form: str, clo
 
 
 def kept_form(form: str, at: Level) -> str:
-    """What a method in `form` remembers of a call: that form, but not the noise where alpha is 0, which says nothing of x0."""
+    """What a method in `form` remembers of a call: that form, but not the noise at alpha 0: it says nothing of x0."""
     return "data" if form == "noise" and at.alpha == 0.0 else form
 
 
@@ -91,9 +91,12 @@ def write_single(writer: Writer, t: Level, form: str, keeps: str | None = None) 
     """One first-order step (DDIM, arXiv 2010.02502; the same in every form)."""
     s = writer.at
     form = kept_form(form, s)
+    keeps = kept_form(keeps or form, s)
+    if t.sigma == 0.0:
+        form = keeps = "data"  # x = D: in half precision too, the answer itself and not x - sigma eps
     clock = "lambda" if math.isfinite(s.lam) and math.isfinite(t.lam) else writer.frame.regular[1]
     mu = moments(form, clock, writer.frame, s, t, 1)
-    writer.step(t, scale(form, s, t), mu, of=form, keeps=kept_form(keeps or form, s), clock=clock, exact_degree=0)
+    writer.step(t, scale(form, s, t), mu, of=form, keeps=keeps, clock=clock, exact_degree=0)
 
 
 #: Inner nodes of the papers' singlestep methods as fractions of the block, by the number of calls.
@@ -105,8 +108,14 @@ def _level_at(frame: Frame, clock: str, value: float) -> Level:
 
 
 def write_exponential(
-    writer: Writer, levels: Sequence[Level], form: str, *, variant: str = "general", nodes: str = "schedule", keeps: str | None = None
-) -> None:  # fmt: skip
+    writer: Writer,
+    levels: Sequence[Level],
+    form: str,
+    *,
+    variant: str = "general",
+    nodes: str = "schedule",
+    keeps: str | None = None,
+) -> None:
     """One block of exponential Runge-Kutta in lambda, from levels[0] to levels[-1] at len(levels) - 1 calls.
 
     A block that starts at alpha 0 or ends at sigma 0, where lambda is not finite, is classical Runge-Kutta in the
@@ -138,9 +147,15 @@ def write_regular(
 
 
 def _write_nodes(
-    writer: Writer, levels: Sequence[Level], form: str, clock: str, tableau: Callable[[Sequence[float]], Tableau], nodes: str,
-    keeps: str | None, again: Callable[[Sequence[Level]], None],
-) -> None:  # fmt: skip
+    writer: Writer,
+    levels: Sequence[Level],
+    form: str,
+    clock: str,
+    tableau: Callable[[Sequence[float]], Tableau],
+    nodes: str,
+    keeps: str | None,
+    again: Callable[[Sequence[Level]], None],
+) -> None:
     calls = len(levels) - 1
     if calls == 1:
         write_single(writer, levels[-1], form, keeps)
@@ -179,7 +194,7 @@ RHO_RK: Mapping[str, Mapping[int, Tableau]] = {
 
 
 def write_published(writer: Writer, levels: Sequence[Level], tableau: Tableau) -> None:
-    """One block of a published Runge-Kutta tableau in the frame's regular form, its nodes at their published fractions."""
+    """One block of a published Runge-Kutta tableau in the frame's regular form, at its published nodes."""
     form, clock = writer.frame.regular
     start, end = levels[0], levels[-1]
     _, at = _nodes(writer.frame, clock, levels, tableau.c)

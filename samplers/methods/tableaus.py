@@ -8,7 +8,7 @@ the noise form with z = +h and the data form with z = -h (Hochbruck & Ostermann,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..phi import phi
@@ -47,8 +47,21 @@ def too_close(nodes: Sequence[float]) -> int | None:
     return next((i for i in range(1, len(nodes)) if nodes[i] - nodes[i - 1] < CLOSEST), None)
 
 
-def _bounded(weights: Iterable[float], whole: float) -> bool:
-    return all(abs(weight) <= _LARGEST * abs(whole) for weight in weights)
+def _first_bounded(
+    c2: float, c3: float, a21: float, candidates: Sequence[_Third], stage: float, whole: float
+) -> Tableau:
+    """The first candidate with bounded weights; a constant's is `stage` in the third stage and `whole` at the end."""
+    for second, third, a32, order, degree in candidates:
+        row, b = (stage - a32, a32), (whole - second - third, second, third)
+        chosen = Tableau((0.0, c2, c3), ((a21,), row), b, order, degree)
+        size = max(max(map(abs, row)) / abs(stage), max(map(abs, b)) / abs(whole))
+        if size <= _LARGEST:
+            break
+    return chosen
+
+
+#: b2, b3, a32, order, exact degree
+_Third = tuple[float, float, float, int, int]
 
 
 def rk2(c2: float) -> Tableau:
@@ -61,15 +74,12 @@ def rk3(c2: float, c3: float) -> Tableau:
     """Three stages, third order, any nodes away from c2 = 2/3 (Butcher's conditions solved for b2, b3 and a32)."""
     b2, b3 = (2 - 3 * c3) / (6 * c2 * (c2 - c3)), (2 - 3 * c2) / (6 * c3 * (c3 - c2))
     exact_stage = c3 * c3 / (2 * c2)  # exact for linear predictions: second order with any b that is
-    for third, second, a32, order, degree in (
-        (b3, b2, 1.0 / (6 * b3 * c2) if b3 else math.inf, 3, 2),
-        (b3, b2, exact_stage, 2, 2),
-        (0.5 / c3, 0.0, exact_stage, 2, 1),
-    ):
-        row, b = (c3 - a32, a32), (1.0 - second - third, second, third)
-        if _bounded(row, c3) and _bounded(b, 1.0):
-            break
-    return Tableau((0.0, c2, c3), ((c2,), row), b, order, degree)
+    candidates = (
+        (b2, b3, 1.0 / (6 * b3 * c2) if b3 else math.inf, 3, 2),
+        (b2, b3, exact_stage, 2, 2),
+        (0.0, 0.5 / c3, exact_stage, 2, 1),
+    )
+    return _first_bounded(c2, c3, c2, candidates, c3, 1.0)
 
 
 def exp_rk2(z: float, c2: float, variant: str) -> Tableau:
@@ -94,15 +104,11 @@ def exp_rk3(z: float, c2: float, c3: float, variant: str) -> Tableau:
     b2 = (c3 * f[2] - 2 * f[3]) / (c2 * (c3 - c2))
     b3 = (2 * f[3] - c2 * f[2]) / (c3 * (c3 - c2))
     plain = c3 * c3 * f3[2] / c2
+    # a variant near its pole gives way to the next one, which is bounded further
     candidates = {
-        "general": (b3, b2, plain + (b2 / b3) * c2 * f2[2] if b3 else math.inf, 3, 2),
-        "taylor": (b3, b2, plain, 2, 2),
-        "paper": (f[2] / c3, 0.0, plain, 2, 1),
+        "general": (b2, b3, plain + (b2 / b3) * c2 * f2[2] if b3 else math.inf, 3, 2),
+        "taylor": (b2, b3, plain, 2, 2),
+        "paper": (0.0, f[2] / c3, plain, 2, 1),
     }
-    names = list(candidates)
-    for name in names[names.index(variant) :]:  # a variant near its pole gives way to the next, which is bounded
-        third, second, a32, order, degree = candidates[name]
-        row, b = (c3 * f3[1] - a32, a32), (f[1] - second - third, second, third)
-        if _bounded(row, c3 * f3[1]) and _bounded(b, f[1]):
-            break
-    return Tableau((0.0, c2, c3), ((c2 * f2[1],), row), b, order, degree)
+    allowed = list(candidates.values())[list(candidates).index(variant) :]
+    return _first_bounded(c2, c3, c2 * f2[1], allowed, c3 * f3[1], f[1])

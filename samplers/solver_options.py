@@ -1,0 +1,68 @@
+"""The options that solvers share, and what their value "auto" means."""
+
+from __future__ import annotations
+
+from .level import Frame
+from .options import Option
+
+START = Option(
+    "start",
+    "auto",
+    "how the history begins. euler: orders 1, 2, 3, ...; 2s: one second-order block on the first three levels; "
+    "auto: 2s on flow, and from 8 calls on",
+    ("auto", "euler", "2s"),
+)
+FINAL = Option(
+    "final",
+    "auto",
+    "lower order in the last steps, min(k, steps left). auto: in the data form, where the levels end above sigma 0 "
+    "and there are fewer than 10 calls",
+    ("auto", "on", "off"),
+)
+LAST = Option(
+    "last",
+    "auto",
+    "the step to sigma 0. regular: keeps its order, in a form that is regular there; denoise: x = D, first order; "
+    "auto: regular on flow, denoise on ve and vp",
+    ("auto", "regular", "denoise"),
+)
+FORM = Option("form", "noise", "which prediction is extrapolated on ve and vp", ("noise", "data"))
+NODES = Option(
+    "nodes",
+    "schedule",
+    "where a block asks the model. schedule: at the schedule's own points; paper: at the papers' fractions of it",
+    ("schedule", "paper"),
+)
+SPLIT = Option(
+    "split",
+    "even",
+    "how n calls become blocks. even: block sizes that differ by at most one; official: the papers' rule, which ends "
+    "in a block of one call unless n mod 3 is 2",
+    ("even", "official"),
+)
+
+
+def variants(default: str, **texts: str) -> Option:
+    """The option `variant` with a text for each of its values."""
+    return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
+
+
+# The evidence for the rules below is in docs/decisions/0004-defaults.md.
+
+
+def resolve_start(value: str, frame: Frame, calls: int) -> str:
+    if value != "auto":
+        return value
+    return "2s" if frame.name == "flow" or calls >= 8 else "euler"
+
+
+def resolve_final(value: str, form: str, calls: int, ends_at_zero: bool) -> bool:
+    if value != "auto":
+        return value == "on"
+    return form == "data" and not ends_at_zero and calls < 10
+
+
+def resolve_last(value: str, frame: Frame) -> str:
+    if value != "auto":
+        return value
+    return "regular" if frame.name == "flow" else "denoise"

@@ -1,0 +1,125 @@
+"""Who imports what: nothing heavy before it is needed, no host in the core, and the layers of the design."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLERS = ROOT / "samplers"
+HOSTS = ("comfy", "modules", "nodes", "folder_paths", "execution", "server", "gradio")
+#: each may import from the layers above it; modules not named here are the last layer, and nothing here imports them
+LAYERS = (
+    ("names", "phi"),
+    ("times", "options"),
+    ("level",),
+    ("quadrature", "plan", "schedule_tables", "schedule_span"),
+    ("methods.tableaus", "schedule_formulas"),
+    ("methods.blocks", "schedules"),
+    ("methods.adams",),
+    ("solvers",),
+)
+#: what a module is allowed beyond or below its layer
+ONLY = {"run": {"plan", "level", "noise"}, "phi": set(), "plan": {"level"}, "level": {"names", "times"}}
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(
+    ".".join(path.relative_to(SAMPLERS).with_suffix("").parts)
+    for path in SAMPLERS.rglob("*.py")
+    if "__pycache__" not in path.parts
+)
+
+
+def modules_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds after `code`, with this checkout as `fewstep`."""
+    script = f"""
+import sys, json
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import conftest
+sys.path.pop(0)
+{code}
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import fewstep", ("torch", "numpy", "scipy", "matplotlib", "PIL", "tqdm")),
+        ("import fewstep; fewstep.solvers()", ("torch", "numpy", "scipy")),
+        ("import fewstep; fewstep.schedules()", ("torch", "numpy", "scipy")),
+        ("import fewstep; fewstep.plan('dpmpp_3m', fewstep.schedule('karras', 10))", ("torch",)),
+        ("import fewstep; fewstep.plan('deis_tab3', fewstep.schedule('beta', 10))", ("torch",)),
+    ],
+)
+def test_nothing_heavy_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
+    assert not modules_after(code) & set(absent)
+
+
+def test_public_names_exist() -> None:
+    import fewstep
+
+    missing = [name for name in fewstep.__all__ if not callable(getattr(fewstep, name, None))]
+    assert not missing
+    assert set(fewstep.__all__) <= set(dir(fewstep))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fewstep.nonsense
+
+
+def test_no_host_module_in_the_core() -> None:
+    loaded = modules_after("\n".join(f"import fewstep.samplers.{name}" for name in MODULES))
+    assert {f"fewstep.samplers.{name}" for name in MODULES} <= loaded
+    assert not {name.partition(".")[0] for name in loaded} & {*HOSTS, "samplers", "commands", "demo"}
+
+
+def imports_of(name: str) -> tuple[set[str], set[str]]:
+    """(modules of samplers, other top-level modules) that a module imports anywhere, type hints included."""
+    path = SAMPLERS.joinpath(*name.split(".")).with_suffix(".py")
+    own: set[str] = set()
+    other: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            other |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            other.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            folder = name.split(".")[: -node.level]
+            assert node.level <= len(name.split(".")), f"{name} reaches out of samplers/"
+            stem = [*folder, *(node.module.split(".") if node.module else [])]
+            joined = [".".join([*stem, alias.name]) for alias in node.names]
+            # `from . import a` names modules, `from .a import b` names things inside one
+            own |= {each if each in MODULES else ".".join(stem) for each in joined}
+    return own, other
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_layers(name: str) -> None:
+    own, _ = imports_of(name)
+    last = len(LAYERS)
+    rank = RANK.get(name, last)
+    wrong = {each for each in own if RANK.get(each, last) >= rank} if rank < last else set()
+    assert not wrong, f"samplers/{name} imports {wrong} of its own or a later layer; see LAYERS"
+    if name in ONLY:
+        assert own <= ONLY[name]
+
+
+def test_the_layer_check_sees_imports() -> None:
+    """A check that reads nothing would pass: these are imports that are surely there."""
+    assert {"level", "plan", "quadrature", "methods.blocks"} <= imports_of("methods.adams")[0]
+    assert {"schedule_formulas", "level"} <= imports_of("schedules")[0]
+    assert "torch" in imports_of("run")[1]
+
+
+@pytest.mark.parametrize("name", sorted(RANK))
+def test_plans_are_made_without_torch(name: str) -> None:
+    assert name in MODULES, f"LAYERS names samplers/{name}, which does not exist"
+    own, other = imports_of(name)
+    assert "torch" not in other
+    assert own <= set(RANK), f"samplers/{name} imports {own - set(RANK)}, which may import torch"
