@@ -103,22 +103,27 @@ def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **opti
         return plan(row, sigmas, where, **options)
     if len(unique) == 1:
         level = where.level(sigmas[0])
-        idle = _idle(level)
+        idle = _idle(level, None)
         return Plan(row.id, where, (level,) * len(sigmas), (idle,) * (len(sigmas) - 1), row.order)
     made = plan(row, unique, where, **options)
     calls: list[Call] = []
     done = 0
     for a, b in itertools.pairwise(sigmas):
         if a == b:
-            calls.append(_idle(calls[-1].target if calls else made.levels[0]))
+            calls.append(_idle(made.levels[0], calls[-1] if calls else None))
         else:
             calls.append(made.calls[done])
             done += 1
     return replace(made, calls=tuple(calls))
 
 
-def _idle(level: Level) -> Call:
-    return Call(level, level, "", 1.0, (), True, "data", "sigma", 0)
+def _idle(start: Level, before: Call | None) -> Call:
+    """A call that asks again where the state is, remembers nothing and leaves the state as it is."""
+    if before is None or before.closes:
+        at = before.target if before else start
+        return Call(at, at, "", 1.0, (), True, "data", "sigma", 0)
+    # inside a step the state is a stage: make the same stage again from the anchor
+    return replace(before, level=before.target, keeps="")
 
 
 def _reporter(callback: Callback) -> Callable[[Step], None]:

@@ -58,9 +58,11 @@ def steps(
     updates = plan.updates
     # float16 cannot hold sigma; models take float32
     sigma_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    remembered: deque[tuple[Tensor, float]] = deque(((kept, 1.0) for kept in history), maxlen=max(plan.memory, 1))
+    remembered: deque[tuple[Tensor, float]] = deque((kept, 1.0) for kept in history)
     for i in range(begin, len(plan)):
         call, update = plan.calls[i], updates[i]
+        while len(remembered) >= max(plan.memory, 1):
+            remembered.pop()  # before the model call, so that a run never holds one prediction too many
         sigma = torch.full((x.shape[0],), call.level.host, dtype=sigma_dtype, device=x.device)
         denoised = model(x, sigma, **arguments)
         _check_answer(i, call.level, x, denoised, check)

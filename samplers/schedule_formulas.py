@@ -159,7 +159,7 @@ def ddim_uniform(at: Span) -> list[float]:
 
 def beta(at: Span, alpha: float, beta: float) -> list[float]:
     """t = t(low) + q (t(high) - t(low)), q the quantile of Beta(alpha, beta) at 1 - u, trailing (arXiv 2407.12173)."""
-    from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy has no stubs of its own
+    from scipy.special import betaincinv
 
     start, stop = at.times
     entries = (start - stop) / at.entry

@@ -214,7 +214,7 @@ def _dpm_multistep() -> Iterable[Solver]:
                 variants(
                     "official" if form == "data" else "paper",
                     paper="third order",
-                    official="the second difference halved, as in the published code: second order, more damping",
+                    official="second difference halved, as in the published code's taylor type: second order, damped",
                 ),
                 START,
                 FINAL,

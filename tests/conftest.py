@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def load(alias: str) -> object:
     if alias not in sys.modules:
-        spec = importlib.util.spec_from_file_location(alias, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+        spec = importlib.util.spec_from_file_location(
+            alias, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+        )
         assert spec is not None
         assert spec.loader is not None
         module = sys.modules[alias] = importlib.util.module_from_spec(spec)
@@ -21,3 +23,7 @@ def load(alias: str) -> object:
 
 load("fewstep")
 sys.path.insert(0, str(Path(__file__).parent))  # for harness.py, which tests share
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # the tests' tensors are tiny: on a busy machine threads cost a thousand times what they save

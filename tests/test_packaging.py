@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomllib
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,8 +37,9 @@ RK4 = Tableau((0.0, 0.5, 0.5, 1.0), ((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 
 
 #: Nodes nearer to each other than this share of the block make the weights large: such a block is split.
 CLOSEST = 0.1
-#: A weight may be at most this many times the weight of a constant. Weights for given nodes have a pole where the
-#: third one vanishes (c2 = 2/3 in the classical case); near it a bounded second-order method takes over.
+#: Weights for given nodes have a pole where the third one vanishes (c2 = 2/3 in the classical case). Where a weight
+#: is more than this many times that of a constant, a second-order method takes over. Its own weights, and those of
+#: two stages, are bounded by the distance of the nodes (at most about 10 times, measured).
 _LARGEST = 4.0
 
 

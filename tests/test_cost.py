@@ -1,0 +1,94 @@
+"""What a run costs besides the model: latent-sized operations, read-backs, memory. Counted, not timed."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import fewstep
+import pytest
+import torch
+from fewstep.samplers.run import Step
+from torch.utils._python_dispatch import TorchDispatchMode
+
+SOLVERS = fewstep.solvers()
+SHAPE = (2, 4, 16, 16)
+LATENT = 2 * 4 * 16 * 16
+READ_BACKS = {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"}
+
+
+class Meter(TorchDispatchMode):
+    """Counts operations that make a latent, read-backs, and latents alive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.read_backs = self.alive = self.peak = 0
+        self._storages: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func.name().split(".")[0] in READ_BACKS:
+            self.read_backs += 1
+        if isinstance(out, torch.Tensor) and out.numel() >= LATENT:
+            self.operations += 1
+            storage = out.untyped_storage()
+            if storage.data_ptr() not in self._storages:
+                self._hold(out, storage.data_ptr())
+        return out
+
+    def _hold(self, tensor: torch.Tensor, key: int) -> None:
+        self._storages.add(key)
+        self.alive += 1
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(tensor, self._drop, key)
+
+    def _drop(self, key: int) -> None:
+        self._storages.discard(key)
+        self.alive -= 1
+
+
+class Model:
+    """Answers with a fresh latent; its own operations are not counted."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter, self.own = meter, 0
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        before = self.meter.operations
+        answer = torch.full_like(x, 0.25)
+        self.own += self.meter.operations - before
+        return answer
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+@pytest.mark.parametrize("last", ["regular", "denoise"])
+def test_operations_read_backs_and_memory(id: str, last: str) -> None:
+    for frame in SOLVERS[id].frames:
+        sigmas = fewstep.schedule("sgm_uniform", 12, frame=frame)
+        options = {"last": last} if any(option.name == "last" for option in SOLVERS[id].options) else {}
+        plan = fewstep.plan(id, sigmas, frame, **options)
+        x = torch.ones(SHAPE)
+        meter = Meter()
+        model = Model(meter)
+        spent: list[int] = []
+
+        def report(step: Step, meter: Meter = meter, model: Model = model, spent: list[int] = spent) -> None:
+            spent.append(meter.operations - model.own)
+
+        with meter:
+            fewstep.run(plan, model, x, callback=report)
+        spent.append(meter.operations - model.own)
+        for i, (call, update) in enumerate(zip(plan.calls, plan.updates, strict=True)):
+            allowed = len(update.weights) + 1 + (call.keeps != "data")
+            assert spent[i + 1] - spent[i] <= allowed, (id, frame, i)
+        assert meter.read_backs == 0
+        assert meter.peak <= plan.memory + 2, (id, frame, meter.peak, plan.memory)
+
+
+def test_the_meter_sees_a_read_back() -> None:
+    with Meter() as meter:
+        float(torch.ones(3).sum())
+    assert meter.read_backs == 1
+    with Meter() as meter:
+        fewstep.sample(lambda x, s: x, torch.ones(SHAPE), [2.0, 1.0, 0.0], "ddim", check=True)
+    assert meter.read_backs == 2

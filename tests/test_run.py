@@ -1,0 +1,262 @@
+"""Running a plan: calls, callbacks, dtypes, shapes, repeats, errors. All through the public Python names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import fewstep
+import pytest
+import torch
+from fewstep.samplers.run import steps
+from harness import finish, offered
+
+Tensor = torch.Tensor
+SOLVERS = fewstep.solvers()
+
+
+def gaussian(x: Tensor, sigma: Tensor) -> Tensor:
+    """The exact denoiser of N(0, 1/4) in the VE frame."""
+    s = sigma.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
+    return x * (0.25 / (0.25 + s**2))
+
+
+def gaussian_flow(x: Tensor, sigma: Tensor) -> Tensor:
+    """The exact denoiser of N(0, 1/4) in the flow frame."""
+    s = sigma.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
+    return x * ((1 - s) * 0.25 / ((1 - s) ** 2 * 0.25 + s**2))
+
+
+MODELS: dict[str, Callable[..., Tensor]] = {"ve": gaussian, "flow": gaussian_flow}
+
+
+def frame_of(id: str) -> str:
+    return "ve" if "ve" in SOLVERS[id].frames else "flow"
+
+
+def start(frame: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return (x * (10.0 if frame == "ve" else 1.0)).to(dtype)
+
+
+def levels(frame: str, n: int) -> list[float]:
+    return fewstep.schedule("sgm_uniform", n, frame=frame, **({"sigma_max": 10.0} if frame == "ve" else {}))
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
+def test_n_steps_are_n_model_calls(id: str, n: int) -> None:
+    for frame in SOLVERS[id].frames:
+        if frame == "vp":
+            continue
+        asked, seen = [], []
+
+        def model(x: Tensor, sigma: Tensor, frame: str = frame, asked: list[float] = asked) -> Tensor:
+            assert sigma.shape == (3,)
+            asked.append(float(sigma[0]))
+            return MODELS[frame](x, sigma)
+
+        out = fewstep.sample(model, start(frame, (3, 2)), levels(frame, n), id, frame, callback=seen.append)
+        assert len(asked) == n
+        assert [event["i"] for event in seen] == list(range(n))
+        assert [float(event["sigma"]) for event in seen] == [float(event["sigma_hat"]) for event in seen] == asked
+        assert all(event["x"].shape == event["denoised"].shape == (3, 2) for event in seen)
+        assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtype_is_kept_and_close_to_float64(id: str, dtype: torch.dtype) -> None:
+    frame = frame_of(id)
+    x = start(frame, (2, 4, 6, 6), dtype)
+    before = x.clone()
+    out = fewstep.sample(MODELS[frame], x, levels(frame, 10), id, frame)
+    assert out.dtype == dtype
+    assert torch.equal(x, before)
+    exact = fewstep.sample(MODELS[frame], x.double(), levels(frame, 10), id, frame)
+    # 10 roundings of the state and of each prediction; measured at most 9 units of the dtype's epsilon of the scale
+    scale = float(exact.abs().max()) + 1.0
+    assert float((out.double() - exact).abs().max()) <= 40 * torch.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7), (3, 4, 8, 8), (1, 4, 3, 8, 8), (2, 16)])
+@pytest.mark.parametrize("id", ["dpmpp_3m", "dpm_solver_3s", "deis_tab3", "deis_rhork_rk4"])
+def test_any_number_of_dimensions_and_batch_mates_do_not_matter(id: str, shape: tuple[int, ...]) -> None:
+    x = start("ve", shape)
+    out = fewstep.sample(gaussian, x, levels("ve", 6), id)
+    assert out.shape == shape
+    alone = fewstep.sample(gaussian, x[:1], levels("ve", 6), id)
+    assert torch.equal(out[:1], alone)
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+def test_inputs_are_never_modified(id: str) -> None:
+    """Nor is what the model returns, which it may well keep."""
+    frame = frame_of(id)
+    x, sigmas = start(frame, (2, 3)), torch.tensor(levels(frame, 5))
+    kept: list[tuple[Tensor, Tensor]] = []
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        answer = MODELS[frame](x, sigma)
+        kept.append((answer, answer.clone()))
+        kept.append((x, x.clone()))
+        return answer
+
+    copies = x.clone(), sigmas.clone()
+    fewstep.sample(model, x, sigmas, id, frame)
+    assert torch.equal(x, copies[0])
+    assert torch.equal(sigmas, copies[1])
+    assert all(torch.equal(now, then) for now, then in kept)
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+def test_a_model_that_returns_its_input_is_safe(id: str) -> None:
+    frame = frame_of(id)
+    x = start(frame, (2, 3))
+    out = fewstep.sample(lambda x, sigma: x, x, levels(frame, 4), id, frame)
+    assert torch.equal(x, start(frame, (2, 3)))
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+def test_a_run_can_be_split_with_its_history(id: str) -> None:
+    """The generator can stop anywhere; a second one that is given the history goes on with the same numbers."""
+    frame = frame_of(id)
+    plan = fewstep.plan(id, levels(frame, 8), frame)
+    x = start(frame, (2, 3))
+    whole = finish(steps(plan, MODELS[frame], x))
+    cut = next(i + 1 for i, call in enumerate(plan.calls) if call.closes and i >= 2)
+    history: list[Tensor] = []
+    states = []
+    for step in steps(plan, MODELS[frame], x):
+        if step.i == cut:
+            states.append(step.x)
+            break
+        call = plan.calls[step.i]
+        from fewstep.samplers.plan import FROM_DATA
+
+        on_x, on_data = FROM_DATA[call.keeps](call.level)
+        history.insert(0, on_x * step.x + on_data * step.denoised)
+    again = finish(steps(plan, MODELS[frame], states[0], begin=cut, history=history))
+    assert torch.allclose(again, whole, rtol=1e-13, atol=1e-13)
+
+
+# --- k-diffusion's signature -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+def test_k_sampler_is_sample(id: str) -> None:
+    frame = frame_of(id)
+    x, seen = start(frame, (2, 3)), []
+    fn = fewstep.k_sampler(id)
+    out = fn(MODELS[frame], x, torch.tensor(levels(frame, 5), dtype=torch.float64), {}, seen.append, True, frame=frame)
+    assert torch.equal(out, fewstep.sample(MODELS[frame], x, levels(frame, 5), id, frame))
+    assert len(seen) == 5
+    assert set(seen[0]) >= {"x", "i", "sigma", "sigma_hat", "denoised"}
+
+
+def test_k_sampler_passes_extra_args() -> None:
+    def model(x: Tensor, sigma: Tensor, cond: float = 0.0) -> Tensor:
+        return torch.full_like(x, cond)
+
+    out = fewstep.k_sampler("ddim")(model, torch.ones(1, 2), [2.0, 1.0, 0.0], {"cond": 0.5}, disable=True)
+    assert torch.equal(out, torch.full((1, 2), 0.5))
+
+
+@pytest.mark.parametrize("sigmas", [[], [1.0]])
+def test_short_lists_return_x(sigmas: list[float]) -> None:
+    x = torch.ones(1, 2)
+    assert fewstep.k_sampler("dpmpp_2m")(gaussian, x, torch.tensor(sigmas)) is x
+
+
+@pytest.mark.parametrize("id", ["dpmpp_3m", "dpm_solver_3s", "deis_tab2", "deis_rhork_rk4"])
+def test_repeated_levels_cost_their_call_and_change_nothing(id: str) -> None:
+    x = start("ve", (2, 3))
+    plain, doubled = [10.0, 4.0, 1.5, 0.5, 0.0], [10.0, 10.0, 4.0, 1.5, 1.5, 1.5, 0.5, 0.0]
+    seen: list[dict[str, Any]] = []
+    out = fewstep.k_sampler(id)(gaussian, x, torch.tensor(doubled), callback=seen.append, disable=True)
+    assert torch.equal(out, fewstep.k_sampler(id)(gaussian, x, torch.tensor(plain), disable=True))
+    assert [event["i"] for event in seen] == list(range(7))
+    only = fewstep.k_sampler(id)(gaussian, x, [3.0, 3.0, 3.0], callback=seen.append, disable=True)
+    assert torch.equal(only, x)
+    assert len(seen) == 9
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def never(x: Tensor, sigma: Tensor) -> Tensor:
+    raise AssertionError("the model was called before the input was checked")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"solver": "dpmp_2m"}, "unknown solver 'dpmp_2m'; did you mean 'dpmpp_2m'"),
+        ({"solver": "dpmpp_2m", "eta": 0.5}, "has no option 'eta': it is deterministic"),
+        ({"solver": "dpmpp_2m", "order": 3}, "the order is part of the solver's id"),
+        ({"solver": "dpmpp_2m", "lst": "denoise"}, "unknown option 'lst'; did you mean 'last'"),
+        ({"solver": "dpmpp_2m", "last": "regluar"}, "did you mean 'regular'"),
+        ({"solver": "ddim", "variant": "paper"}, "takes no options"),
+        ({"solver": "flow_ab2"}, "flow_ab2 is defined on flow, not on ve"),
+        ({"solver": "dpmpp_2m", "frame": "flow"}, "flow levels lie in 0..1"),
+        ({"solver": "dpmpp_2m", "sigmas": [5.0]}, "got 1 sigma"),
+        ({"solver": "dpmpp_2m", "sigmas": [0.1, 5.0]}, "inversion"),
+        ({"solver": "dpmpp_2m", "sigmas": [5.0, 5.0, 0.0]}, "remove the repeated level"),
+        ({"solver": "dpmpp_2m", "sigmas": [5.0, float("nan")]}, "finite"),
+        ({"solver": "dpmpp_2m", "sigmas": torch.ones(2, 2)}, "one-dimensional"),
+        ({"solver": "dpmpp_2m", "sigmas": 5.0}, "one-dimensional"),
+    ],
+)
+def test_bad_input_is_refused_before_any_model_call(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        fewstep.sample(never, torch.ones(1, 2), **{"sigmas": [5.0, 1.0, 0.0], **arguments})
+
+
+def test_unknown_id_for_k_sampler() -> None:
+    with pytest.raises(ValueError, match="did you mean 'deis_tab3'"):
+        fewstep.k_sampler("deis_tab33")
+
+
+def test_another_shape_stops_the_run_at_that_call() -> None:
+    calls = []
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        calls.append(1)
+        return x if len(calls) < 3 else x[..., :1]
+
+    with pytest.raises(ValueError, match=r"shape \(1, 1\) at call 2 .*expected \(1, 2\)"):
+        fewstep.sample(model, torch.ones(1, 2), [8.0, 4.0, 2.0, 1.0, 0.0], "dpmpp_2m")
+    assert len(calls) == 3
+
+
+def test_nan_stops_a_checked_run_and_names_the_level() -> None:
+    calls = []
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        calls.append(1)
+        return x if len(calls) < 3 else x * float("nan")
+
+    with pytest.raises(FloatingPointError, match=r"call 2 \(sigma 2\)"):
+        fewstep.sample(model, torch.ones(1, 2), [8.0, 4.0, 2.0, 1.0, 0.0], "dpmpp_2m", check=True)
+    assert len(calls) == 3
+
+
+def test_k_sampler_looks_once_at_the_end() -> None:
+    with pytest.raises(FloatingPointError, match="after 3 model calls"):
+        fewstep.k_sampler("dpmpp_2m")(
+            lambda x, s: x * float("nan"), torch.ones(1, 2), [8.0, 2.0, 1.0, 0.0], disable=True
+        )
+
+
+def test_aliases() -> None:
+    sigmas = levels("ve", 7)
+    assert fewstep.plan("dpmpp_fast", sigmas).solver == "dpmpp_3s"
+    assert fewstep.plan("dpm_solver_fast", sigmas).solver == "dpm_solver_3s"
+
+
+def test_plan_prints_what_it_does() -> None:
+    text = str(fewstep.plan("deis_tab2", levels("flow", 4), "flow"))
+    assert "on flow this is flow_ab3" in text
+    assert text.count("ask at") == 4
+    assert offered("deis_tab2", start="2s") == {"start": "2s"}
