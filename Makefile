@@ -9,6 +9,8 @@ JOBS ?= 2
 FOLDERS := samplers demo commands
 
 export OMP_NUM_THREADS := 1
+# all processes must list the tests in the same order, also where a parametrised list comes from a set
+export PYTHONHASHSEED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test check clean

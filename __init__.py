@@ -19,6 +19,9 @@ _PUBLIC = {
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
+    "classifier_free": "samplers.guidance",
+    "classifier": "samplers.guidance",
+    "dynamic_thresholding": "samplers.guidance",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -67,7 +67,7 @@ def _steps(plan: Plan) -> Iterator[tuple[int, int]]:
 
 def _curve(axis: Any, plan: Plan, values: Sequence[float]) -> None:
     """Values against the number of calls made; infinite ones become arrow heads at the border."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value for value in values if math.isfinite(value)] or [0.0]  # flow with one call: -inf to +inf
     low, high = min(finite), max(finite)
     pad = 0.08 * (high - low or 1.0)
     axis.set_ylim(low - 2 * pad, high + 2 * pad)

@@ -75,17 +75,22 @@ def classifier_free(
 ) -> Denoiser:
     """Classifier-free guidance, D_u + scale (D_c - D_u), in one pass with the batch cat[uncond, cond].
 
-    arXiv 2207.12598, eq. 6, where scale is 1 + w. With scale 1, or without uncond, only cond is computed: one pass with
-    batch B.
+    arXiv 2207.12598, eq. 6, where scale is 1 + w. With scale 1 only cond is computed, in one pass with
+    batch B, and uncond may be left out.
 
     cond, uncond  the network's keyword arguments, as {"name": value}; a bare tensor c means {"cond": c}. Tensors have a
                   first dimension of B or 1; other values must be equal. Dicts, lists and tuples may be nested.
     scale         1 is no guidance, 0 is uncond
 
     Of the keyword arguments of a call, tensors with a first dimension of B go to both halves, all others as they are.
-    Raises ValueError, when called, for conditions that do not fit each other or the batch.
+    Raises ValueError for another scale without uncond and, when called, for conditions that do not fit each other or
+    the batch.
     """
     wanted = _named(cond)
+    if uncond is None and scale != 1.0:
+        raise ValueError(
+            f"got guidance scale {scale} without uncond; give uncond= what the network reads as no condition"
+        )
     if uncond is None or scale == 1.0:
 
         def conditional(x: Tensor, sigma: Tensor | float, **kwargs: Any) -> Tensor:

@@ -28,7 +28,7 @@ def sample(
     sigmas: Sequence[float],
     solver: str | Solver = "dpmpp_2m",
     frame: str | Frame = "ve",
-    seed: int | None = None,
+    seed: int = 0,
     callback: Callback | None = None,
     extra_args: Mapping[str, Any] | None = None,
     *,
@@ -69,7 +69,7 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         *,
         frame: str | Frame = "ve",
         time: str | TimeMap | Sequence[float] | None = None,
-        seed: int | None = None,
+        seed: int = 0,
         **options: Any,
     ) -> Tensor:
         values = read_sigmas(sigmas)

@@ -121,7 +121,7 @@ def run(
     model: Model,
     x: Tensor,
     extra_args: Mapping[str, Any] | None = None,
-    seed: int | None = None,
+    seed: int = 0,
     *,
     callback: Callable[[Step], None] | None = None,
     check: bool = False,

@@ -66,7 +66,7 @@ def multistep(
         points = min(method.points, i + 1, n - i if final else n)
         form, clock = method.form, method.clock
         if points == 1 or (t.sigma == 0.0 and last == "denoise"):
-            write_single(writer, t, form)
+            write_single(writer, t, form, clock)
             continue
         if t.sigma == 0.0:
             form, clock = frame.regular

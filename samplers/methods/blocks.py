@@ -87,14 +87,15 @@ def kept_form(form: str, at: Level) -> str:
     return "data" if form == "noise" and at.alpha == 0.0 else form
 
 
-def write_single(writer: Writer, t: Level, form: str, keeps: str | None = None) -> None:
-    """One first-order step (DDIM, arXiv 2010.02502; the same in every form)."""
+def write_single(writer: Writer, t: Level, form: str, clock: str, keeps: str | None = None) -> None:
+    """One first-order step (DDIM, arXiv 2010.02502; the same in every form and clock)."""
     s = writer.at
     form = kept_form(form, s)
     keeps = kept_form(keeps or form, s)
     if t.sigma == 0.0:
         form = keeps = "data"  # x = D: in half precision too, the answer itself and not x - sigma eps
-    clock = "lambda" if math.isfinite(s.lam) and math.isfinite(t.lam) else writer.frame.regular[1]
+    if not (math.isfinite(s.lam) and math.isfinite(t.lam)):
+        clock = writer.frame.regular[1]
     mu = moments(form, clock, writer.frame, s, t, 1)
     writer.step(t, scale(form, s, t), mu, of=form, keeps=keeps, clock=clock, exact_degree=0)
 
@@ -158,7 +159,7 @@ def _write_nodes(
 ) -> None:
     calls = len(levels) - 1
     if calls == 1:
-        write_single(writer, levels[-1], form, keeps)
+        write_single(writer, levels[-1], form, clock, keeps)
         return
     fractions, at = _nodes(writer.frame, clock, levels, PAPER_NODES[calls] if nodes == "paper" else None)
     close = too_close(fractions)
