@@ -7,13 +7,13 @@ REQUIREMENTS := dev-requirements.txt dev-requirements-nodeps.txt
 # processes for the tests; each computes on one thread, so more than the cores does not pay
 JOBS ?= 2
 FOLDERS := samplers demo commands
+# mypy and the benchmarks must see the checkout under its package name, whatever its folder is called: hence a link
+PACKAGE := $(VENV)/package
 
 export OMP_NUM_THREADS := 1
-# all processes must list the tests in the same order, also where a parametrised list comes from a set
-export PYTHONHASHSEED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check docs bench-cost bench-defaults clean
 
 setup: $(STAMP)
 
@@ -21,6 +21,7 @@ $(STAMP): $(REQUIREMENTS)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -r dev-requirements.txt
 	$(PY) -m pip install --quiet --no-deps -r dev-requirements-nodeps.txt
+	mkdir -p $(PACKAGE) && ln -sfn ../.. $(PACKAGE)/fewstep
 	touch $@
 
 demo: setup
@@ -29,11 +30,17 @@ demo: setup
 test: setup
 	$(PY) -m pytest -n $(JOBS)
 
-# mypy must see the checkout under its package name, whatever the folder is called: hence the link
 check: setup
 	$(PY) -m ruff check .
-	mkdir -p $(VENV)/typecheck && ln -sfn ../.. $(VENV)/typecheck/fewstep
-	MYPYPATH=$(VENV)/typecheck $(PY) -m mypy -m fewstep -m fewstep.__main__ $(FOLDERS:%=-p fewstep.%)
+	MYPYPATH=$(PACKAGE) $(PY) -m mypy -m fewstep -m fewstep.__main__ $(FOLDERS:%=-p fewstep.%)
+
+# the tables of docs/, from the solver and schedule tables
+docs: setup
+	$(PY) . list solvers --markdown > docs/solvers.md
+	$(PY) . list schedules --markdown > docs/schedules.md
+
+bench-cost bench-defaults: bench-%: setup
+	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

@@ -5,6 +5,17 @@ Importing this package imports neither torch nor numpy; each public name loads i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads each name when it is used
+    from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
+    from .samplers.kdiffusion import k_sampler, sample
+    from .samplers.level import frame
+    from .samplers.models import wrap
+    from .samplers.run import run, steps
+    from .samplers.schedules import schedule, schedules
+    from .samplers.solvers import plan, solvers
+
 __version__ = "0.1.0"
 
 #: public name -> module below this package that defines it (under the same name)
@@ -24,7 +35,21 @@ _PUBLIC = {
     "dynamic_thresholding": "samplers.guidance",
 }
 
-__all__ = sorted(_PUBLIC)
+__all__ = [
+    "classifier",
+    "classifier_free",
+    "dynamic_thresholding",
+    "frame",
+    "k_sampler",
+    "plan",
+    "run",
+    "sample",
+    "schedule",
+    "schedules",
+    "solvers",
+    "steps",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> object:

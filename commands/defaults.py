@@ -18,8 +18,8 @@ class Defaults:
 
 
 DEFAULTS = {
-    "ve": Defaults("dpmpp_2m", "karras", 10, 2.0),
-    "vp": Defaults("dpmpp_2m", "karras", 10, 2.0),
+    "ve": Defaults("dpm_solver_2m", "karras", 10, 2.0),
+    "vp": Defaults("dpm_solver_2m", "karras", 10, 2.0),
     "flow": Defaults("flow_ab3", "sgm_uniform", 10, 2.0),
 }
 

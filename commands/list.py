@@ -14,6 +14,7 @@ from ..samplers.names import nearest
 from ..samplers.options import Option
 from ..samplers.schedules import Schedule, schedules
 from ..samplers.solvers import Solver, solvers
+from .markdown import page
 
 HELP = "show the solvers and schedules, or one of them in full"
 
@@ -27,12 +28,15 @@ _WIDTH = 110
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", metavar="WHAT", help="solvers, schedules, or an id (default: both tables)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the page of docs/ (solvers or schedules)")
 
 
 def run(args: argparse.Namespace) -> int:
     found = _find(args.what)
     if args.json:
         print(json.dumps({name: [record(row) for row in rows] for name, rows in found.items()}, indent=2))
+    elif args.markdown:
+        print("\n\n".join(page(name, rows) for name, rows in found.items()))
     elif args.what is None or args.what in _TABLES:
         print("\n\n".join(_table(name, rows) for name, rows in found.items()))
     else:

@@ -71,7 +71,7 @@ def main(out: Path) -> int:
     total = sum(sum(REFERENCE_CALLS) + sum(calls for calls, _ in study.runs) for study in STUDIES)
     results: list[Result] = []
     pages: list[Image.Image] = []
-    with tqdm(total=total, unit="call", desc="sampling") as bar:
+    with tqdm(total=total, unit="call", mininterval=1.0) as bar:
         for study in STUDIES:
             found, page = _carry_out(study, bar)
             results += found

@@ -9,7 +9,7 @@ START = Option(
     "start",
     "auto",
     "how the history begins. euler: orders 1, 2, 3, ...; 2s: one second-order block on the first three levels; "
-    "auto: 2s on flow, and from 8 calls on",
+    "auto: 2s on flow, and from 15 calls on",
     ("auto", "euler", "2s"),
 )
 FINAL = Option(
@@ -53,7 +53,7 @@ def variants(default: str, **texts: str) -> Option:
 def resolve_start(value: str, frame: Frame, calls: int) -> str:
     if value != "auto":
         return value
-    return "2s" if frame.name == "flow" or calls >= 8 else "euler"
+    return "2s" if frame.name == "flow" or calls >= 15 else "euler"
 
 
 def resolve_final(value: str, form: str, calls: int, ends_at_zero: bool) -> bool:

@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -24,6 +26,10 @@ def load(alias: str) -> object:
 load("fewstep")
 sys.path.insert(0, str(Path(__file__).parent))  # for harness.py, which tests share
 
-import torch  # noqa: E402
 
-torch.set_num_threads(1)  # the tests' tensors are tiny: on a busy machine threads cost a thousand times what they save
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The tests' tensors are tiny: on a busy machine threads cost a thousand times what they save."""
+    import torch  # not at the top: subprocess tests import this file to see what fewstep itself imports
+
+    torch.set_num_threads(1)

@@ -360,3 +360,12 @@ def test_interrupt_is_quiet() -> None:
         running.wait()
         running.stderr.close()
     assert not Path("out", "sample.png").exists()
+
+
+@pytest.mark.parametrize("name", ["solvers", "schedules"])
+def test_docs_pages_are_current(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make docs` writes them; this fails when a table has changed since."""
+    from fewstep.commands import cli
+
+    assert cli.main(["list", name, "--markdown"]) == 0
+    assert (ROOT / "docs" / f"{name}.md").read_text() == capsys.readouterr().out

@@ -125,3 +125,14 @@ def test_plans_are_made_without_torch(name: str) -> None:
     own, other = imports_of(name)
     assert "torch" not in other
     assert own <= set(RANK), f"samplers/{name} imports {own - set(RANK)}, which may import torch"
+
+
+def test_every_public_name_is_there_for_people_and_for_type_checkers() -> None:
+    """The lazy table, __all__ and the TYPE_CHECKING imports must name the same things."""
+    import fewstep
+
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    imported = {alias.name for node in guarded.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(fewstep._PUBLIC) == set(fewstep.__all__) == imported
+    assert all(callable(getattr(fewstep, name)) for name in fewstep.__all__)
