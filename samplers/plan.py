@@ -115,7 +115,7 @@ def _check(plan: Plan) -> None:
                 f"{plan.solver}: call {i} uses {len(call.weights)} predictions, but only {len(kept)} are known"
             )
         signal, noise = call.scale * anchor.alpha, call.scale * anchor.sigma
-        size = abs(signal) + abs(noise)
+        size = (1.0 + abs(call.scale)) * (anchor.alpha + anchor.sigma)
         newest = len(kept) - 1
         for age, weight in enumerate(call.weights):
             of_x0, of_n = kept[newest - age]
@@ -124,7 +124,9 @@ def _check(plan: Plan) -> None:
             size += abs(weight)
         at = call.target
         error = max(abs(signal - at.alpha), abs(noise - at.sigma))
-        if not error <= 1e-13 * size:
+        # rounding is near 1e-15 on published schedules (tests/test_plan_algebra.py asks for 1e-13 there); levels that
+        # differ by a factor of 1e9 cost digits, and a wrong weight is off by far more
+        if not error <= 1e-9 * size:
             raise ValueError(
                 f"{plan.solver}: call {i} from sigma {anchor.host:g} to {at.host:g} does not keep constants "
                 f"(off by {error:.1e} of {size:.1e}); its weights are wrong"

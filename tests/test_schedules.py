@@ -19,7 +19,7 @@ ENDS = (0, "sigma_min")
 STEPS = (*range(1, 51), 100, 999, 1000)
 
 # These put 0 in the place of sigma_min: their last positive level lies above it (with end=0). The others reach it.
-TRAILING = {"sgm_uniform", "simple", "beta", "linear_quadratic", "flow_shift", "ays", "ddim_uniform"}
+TRAILING = ("sgm_uniform", "simple", "beta", "linear_quadratic", "flow_shift", "ays", "ddim_uniform")
 
 FLOW_TABLE = tuple(FlowShift(3.0).sigma(k / 1000) for k in range(1, 1001))  # as ComfyUI tabulates a flow model
 MAPS = {
