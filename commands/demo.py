@@ -13,6 +13,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..demo.showcase import main  # torch and matplotlib
+    from .showcase import main  # torch and matplotlib
 
     return main(Path(args.out))

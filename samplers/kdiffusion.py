@@ -14,7 +14,7 @@ from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
 from .plan import Call, Plan
 from .run import Model, Step, run
-from .solvers import Solver, plan
+from .solvers import Solver, check, plan
 from .solvers import solver as find_solver
 from .times import TimeMap
 
@@ -52,7 +52,7 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
     """A sampler function with k-diffusion's signature:
 
         fn(model, x, sigmas, extra_args=None, callback=None, disable=None, *,
-           frame="ve", time=None, seed=None, **options)
+           frame="ve", time=None, seed=0, **options)
 
     Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
     callback and changes nothing. The answers are checked once, after the last call (FloatingPointError).
@@ -98,6 +98,7 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
 def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
     """A plan for a host's list: at a repeated level the model is called and nothing changes."""
+    check(row, where, options)
     unique = [sigmas[0], *(b for a, b in itertools.pairwise(sigmas) if a != b)]
     if len(unique) == len(sigmas):
         return plan(row, sigmas, where, **options)

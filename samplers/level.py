@@ -1,6 +1,6 @@
 """Levels and frames: how a host's sigma becomes alpha, sigma, lambda and rho.
 
-A frame is a convention for the state. It is the only code that knows one; nothing else branches on it.
+A frame is a convention for the state, and this is where the conventions are kept.
 
     ve    x = x0 + sigma n                 host sigma = sigma = rho      (ComfyUI, A1111: noise, v and EDM models)
     vp    x = alpha x0 + sigma n           host sigma = rho = sigma/alpha, alpha^2 + sigma^2 = 1
@@ -115,7 +115,7 @@ def read_sigmas(sigmas: Sequence[float]) -> list[float]:
     given: object = sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas
     try:
         return [float(value) for value in given]  # type: ignore[attr-defined]
-    except TypeError:
+    except (TypeError, ValueError):
         raise ValueError(f"sigmas must be a one-dimensional sequence of numbers, got {sigmas!r}") from None
 
 

@@ -54,6 +54,8 @@ _WEIGHTS: dict[tuple[str, str], Weights | None] = {
 #: frame of the state -> factor from x to y
 _STATES: dict[str, Callable[[Tensor], Tensor] | None] = {"ve": None, "vp": stretch, "flow": None}
 
+#: what other libraries call them (diffusers, k-diffusion)
+_ALIASES = {"epsilon": "noise", "eps": "noise", "sample": "x0", "v_prediction": "v", "flow_prediction": "flow"}
 PREDICTIONS = tuple(dict.fromkeys(predicts for _, predicts in _WEIGHTS))
 
 
@@ -105,7 +107,7 @@ def wrap(
         score   D = (x + sigma^2 s)/alpha       flow: u = eps - x0:         D = x - sigma u           (arXiv 2209.03003)
 
     net           takes the input on its own scale, a label per sample, and the denoiser's keyword arguments
-    predicts      noise, x0, v, score or flow
+    predicts      noise, x0, v, score or flow (epsilon, sample, v_prediction and flow_prediction are understood)
     frame         of the state x: ve (default), vp, or flow (default for flow predictions); a name or a Frame
     time          the network's time map: a name, a list of sigmas or a TimeMap; by default the frame's
     native        frame that the network was trained in: vp (default; in frame ve its input is x/sqrt(1 + sigma^2)),
@@ -120,6 +122,7 @@ def wrap(
     the same functions with other settings. Raises ValueError for unknown names, for combinations without a finite D,
     and in a call for shapes that do not fit.
     """
+    predicts = _ALIASES.get(predicts, predicts)
     if predicts not in PREDICTIONS:
         raise ValueError(nearest("prediction", predicts, PREDICTIONS))
     if cond is None and (uncond is not None or cond_scale != 1.0):
@@ -141,4 +144,7 @@ def wrap(
     guided: Denoiser = denoiser
     if cond is not None:
         guided = classifier_free(guided, cond, uncond, cond_scale)
-    return dynamic_thresholding(guided) if thresholding else guided
+    if thresholding:
+        guided = dynamic_thresholding(guided)
+    guided.fewstep_frame = inputs.frame.name  # type: ignore[attr-defined]  # a run refuses levels of another frame
+    return guided

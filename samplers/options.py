@@ -12,13 +12,10 @@ from .names import nearest
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `choices` of strings, or a numeric range `low`..`high` (the default's type decides int or float).
-
-    A default of None means "taken from the model or the schedule"; such an option is numeric.
-    """
+    """One option: `choices` of strings, or a numeric range `low`..`high`."""
 
     name: str
-    default: str | float | None
+    default: str | float
     help: str
     choices: tuple[str, ...] = ()
     low: float = -math.inf
@@ -30,20 +27,14 @@ class Option:
             if value not in self.choices:
                 raise ValueError(f"{owner}: " + nearest(f"value for option {self.name!r}", value, self.choices))
             return value
-        if value is None and self.default is None:
-            return None
-        whole = isinstance(self.default, int)
-        wanted = "a whole number" if whole else "a number"
         if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
-            raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected {wanted}")
+            raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected a number")
         number = float(value)
-        if whole and not number.is_integer():
-            raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected {wanted}")
         if not self.low <= number <= self.high:
             raise ValueError(
-                f"{owner}: option {self.name!r} is {value!r}, expected {wanted} in {self.low:g}..{self.high:g}"
+                f"{owner}: option {self.name!r} is {value!r}, expected a number in {self.low:g}..{self.high:g}"
             )
-        return int(number) if whole else number
+        return number
 
 
 def check_options(

@@ -20,7 +20,7 @@ def phi(z: float, highest: int) -> list[float]:
     >>> [round(value, 6) for value in phi(1.0, 2)]
     [2.718282, 1.718282, 0.718282]
     """
-    values = [0.0] * highest + [0.0]
+    values = [0.0] * (highest + 1)
     if abs(z) < _SERIES_BELOW:
         # so many terms leave a remainder below 1e-17 relative over the whole range
         top, terms = 0.0, 12 + int(5 * abs(z))

@@ -22,7 +22,6 @@ FROM_DATA: dict[str, Callable[[Level], tuple[float, float]]] = {
     "noise": lambda level: (1.0 / level.sigma, -level.alpha / level.sigma),
     "velocity": lambda level: (1.0 / level.sigma, -(level.alpha + level.sigma) / level.sigma),
 }
-FORMS = tuple(FROM_DATA)
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Plan:
     levels: tuple[Level, ...]
     calls: tuple[Call, ...]
     order: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     reference: str = ""
     notes: tuple[str, ...] = ()
 
@@ -84,15 +83,25 @@ class Plan:
         """The one-register updates that a run carries out (see `fold`)."""
         return fold(self.calls)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a mapping proxy cannot be pickled or copied; a plan that is read back checks itself again
+        fields = (self.solver, self.frame, self.levels, self.calls, self.order, dict(self.options))
+        return Plan, (*fields, self.reference, self.notes)
+
     def __str__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        lines = [f"{self.solver} on {self.frame.name}, {len(self)} model calls, order {self.order} ({options})"]
-        lines += [
-            f"{i + 1:4d}  ask at {call.level.host:<10.5g} -> {call.target.host:<10.5g} "
-            f"{call.form} in {call.clock}, degree {call.exact_degree}{'' if call.closes else ', stage'}: "
-            f"x*{call.scale:.5g} " + " ".join(f"{weight:+.5g}" for weight in call.weights)
-            for i, call in enumerate(self.calls)
+        lines = [
+            f"{self.solver} on {self.frame.name}, {len(self)} model calls, order {self.order} ({options})",
+            "state = scale * (state at the start of the step) + weights * (predictions, newest first)",
         ]
+        for i, call in enumerate(self.calls):
+            size = max(abs(call.scale), *map(abs, call.weights), 0.0)
+            scale, *weights = (0.0 if abs(value) < 1e-14 * size else value for value in (call.scale, *call.weights))
+            lines.append(
+                f"{i + 1:4d}  ask at {call.level.host:<10.5g} -> {call.target.host:<10.5g} "
+                f"{call.form} in {call.clock}, degree {call.exact_degree}{'' if call.closes else ', stage'}: "
+                f"{scale:.5g}; " + " ".join(f"{weight:+.5g}" for weight in weights)
+            )
         return "\n".join([*lines, *self.notes])
 
 

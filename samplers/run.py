@@ -51,11 +51,14 @@ def steps(
     begin       index of the first call to make (a call that opens a step), with `history` the predictions remembered
                 from the calls before it, newest first, each of the kind that its call keeps
 
-    Keep no reference to a Step longer than needed: each holds two latents. Raises ValueError when the model returns
-    another shape.
+    No gradients are recorded. Keep no reference to a Step longer than needed: each holds two latents. Raises
+    ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin` and
+    `history` do not fit the plan.
     """
     arguments = dict(extra_args or {})
     updates = plan.updates
+    history = list(history)
+    _check_start(plan, model, begin, history)
     # float16 cannot hold sigma; models take float32
     sigma_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     remembered: deque[tuple[Tensor, float]] = deque((kept, 1.0) for kept in history)
@@ -64,14 +67,32 @@ def steps(
         while len(remembered) >= max(plan.memory, 1):
             remembered.pop()  # before the model call, so that a run never holds one prediction too many
         sigma = torch.full((x.shape[0],), call.level.host, dtype=sigma_dtype, device=x.device)
-        denoised = model(x, sigma, **arguments)
+        with torch.no_grad():  # never across a yield: the caller would inherit it
+            denoised = model(x, sigma, **arguments)
         _check_answer(i, call.level, x, denoised, check)
         yield Step(i, call.level, sigma, x, denoised)
-        if call.keeps:
-            remembered.appendleft(_prediction(call.keeps, call.level, x, denoised.to(x.dtype)))
-        del denoised
-        x = _combine(x, update.scale, update.weights, remembered)
+        with torch.no_grad():
+            if call.keeps:
+                remembered.appendleft(_prediction(call.keeps, call.level, x, denoised.to(x.dtype)))
+            del denoised
+            x = _combine(x, update.scale, update.weights, remembered)
     return x
+
+
+def _check_start(plan: Plan, model: Model, begin: int, history: list[Tensor]) -> None:
+    asked = getattr(model, "fewstep_frame", plan.frame.name)  # what fewstep.wrap made the denoiser for
+    if asked != plan.frame.name:
+        raise ValueError(
+            f"the model was wrapped for frame {asked!r}, but the levels are of frame {plan.frame.name!r}; "
+            f"give frame={asked!r}, and a schedule of that frame"
+        )
+    if not 0 <= begin < len(plan) or (begin and not plan.calls[begin - 1].closes):
+        raise ValueError(f"cannot begin at call {begin}: it does not open a step of this plan of {len(plan)} calls")
+    # call i uses predictions up to len(weights) - 1 calls back
+    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:])), default=0)
+    needed = min(needed, begin)
+    if len(history) < needed:
+        raise ValueError(f"beginning at call {begin} takes the last {needed} prediction(s), got {len(history)}")
 
 
 def _prediction(keeps: str, level: Level, x: Tensor, denoised: Tensor) -> tuple[Tensor, float]:
@@ -104,6 +125,10 @@ def _combine(x: Tensor, scale: float, weights: tuple[float, ...], remembered: It
 
 
 def _check_answer(i: int, level: Level, x: Tensor, denoised: Tensor, check: bool) -> None:
+    if not isinstance(denoised, torch.Tensor):
+        raise ValueError(
+            f"the model returned a {type(denoised).__name__} at call {i} (sigma {level.host:g}), expected a tensor: x0"
+        )
     if denoised.shape != x.shape:
         raise ValueError(
             f"the model returned shape {tuple(denoised.shape)} at call {i} (sigma {level.host:g}), "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
 from .level import Frame
 from .options import Option
 
@@ -47,22 +50,23 @@ def variants(default: str, **texts: str) -> Option:
     return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
 
 
-# The evidence for the rules below is in docs/decisions/0004-defaults.md.
+class Situation(NamedTuple):
+    """What the rules behind "auto" look at."""
+
+    frame: Frame
+    form: str
+    calls: int
+    ends_at_zero: bool
 
 
-def resolve_start(value: str, frame: Frame, calls: int) -> str:
-    if value != "auto":
-        return value
-    return "2s" if frame.name == "flow" or calls >= 15 else "euler"
+#: option -> what "auto" means. The evidence is in docs/decisions/0004-defaults.md.
+AUTO: dict[str, Callable[[Situation], str]] = {
+    "start": lambda s: "2s" if s.frame.name == "flow" or s.calls >= 15 else "euler",
+    "final": lambda s: "on" if s.form == "data" and not s.ends_at_zero and s.calls < 10 else "off",
+    "last": lambda s: "regular" if s.frame.name == "flow" else "denoise",
+}
 
 
-def resolve_final(value: str, form: str, calls: int, ends_at_zero: bool) -> bool:
-    if value != "auto":
-        return value == "on"
-    return form == "data" and not ends_at_zero and calls < 10
-
-
-def resolve_last(value: str, frame: Frame) -> str:
-    if value != "auto":
-        return value
-    return "regular" if frame.name == "flow" else "denoise"
+def resolved(options: Mapping[str, Any], situation: Situation) -> dict[str, Any]:
+    """The options with every "auto" replaced by what it means here, so that a plan records what was done."""
+    return {name: AUTO[name](situation) if value == "auto" else value for name, value in options.items()}

@@ -24,9 +24,8 @@ from .solver_options import (
     NODES,
     SPLIT,
     START,
-    resolve_final,
-    resolve_last,
-    resolve_start,
+    Situation,
+    resolved,
     variants,
 )
 from .times import TimeMap
@@ -47,6 +46,7 @@ class Solver:
     orders    global order of each variant, meant with final="off", last="regular" and a start of that order
     order_on  where that order holds. Elsewhere (lambda clock on flow from 1 or to 0, tAB on time_uniform, a fixed
               sigma_min and then 0) refinement never shrinks the end steps in the method's clock: nothing is promised
+    form      the straight form of its prediction: noise, data or velocity
     calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
     frames    state conventions on which it is defined
     notes     frame -> what a user should know about this solver there
@@ -56,6 +56,7 @@ class Solver:
     label: str
     family: str
     orders: Mapping[str, int]
+    form: str
     calls: int
     frames: tuple[str, ...]
     options: tuple[Option, ...]
@@ -92,32 +93,22 @@ def _multistep(
     form: str = "",
     start: str = "euler",
     final: str = "off",
-    last: str = "auto",
+    last: str = "denoise",
 ) -> list[Call]:
     if frame.name == "flow" and method.clock in ("time", "rho"):
         method = Adams("velocity", "sigma", method.points)  # DEIS on flow; see the rows' notes
     elif form:
         method = Adams(form, method.clock, method.points)
-    calls = len(levels) - 1
-    return multistep(
-        method,
-        frame,
-        levels,
-        rule=rules.get(variant),
-        start=resolve_start(start, frame, calls),
-        final=resolve_final(final, method.form, calls, levels[-1].sigma == 0.0),
-        last=resolve_last(last, frame),
-    )
+    rule = rules.get(variant)
+    return multistep(method, frame, levels, rule=rule, start=start, final=final == "on", last=last)
 
 
-def _singlestep(
-    form: str, order: int, frame: Frame, levels: Sequence[Level], *, last: str, **options: str
-) -> list[Call]:
-    return singlestep(frame, levels, form, order, last=resolve_last(last, frame), **options)
+def _singlestep(form: str, order: int, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
+    return singlestep(frame, levels, form, order, **options)
 
 
-def _rho_rk(method: str, frame: Frame, levels: Sequence[Level], *, split: str, last: str) -> list[Call]:
-    return rho_rk(frame, levels, method, split=split, last=resolve_last(last, frame))
+def _rho_rk(method: str, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
+    return rho_rk(frame, levels, method, **options)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -139,6 +130,7 @@ def _ddim() -> Iterable[Solver]:
             label=label,
             family=family,
             orders={"paper": 1},
+            form=form,
             calls=1,
             frames=FRAMES,
             options=(),
@@ -172,6 +164,7 @@ def _dpm_singlestep() -> Iterable[Solver]:
                 label=f"{label} {order}S",
                 family=family,
                 orders=dict.fromkeys(texts, order),
+                form=form,
                 calls=order,
                 frames=FRAMES,
                 options=(variants("general", **texts), NODES, SPLIT, LAST),
@@ -190,6 +183,7 @@ def _dpm_multistep() -> Iterable[Solver]:
             label=f"{label} 2M",
             family=family,
             orders={"paper": 2, "taylor": 2},
+            form=form,
             calls=1,
             frames=FRAMES,
             options=(
@@ -207,6 +201,7 @@ def _dpm_multistep() -> Iterable[Solver]:
             label=f"{label} 3M",
             family=family,
             orders={"paper": 3, "official": 2},
+            form=form,
             calls=1,
             frames=FRAMES,
             options=(
@@ -238,6 +233,7 @@ def _deis_multistep() -> Iterable[Solver]:
                 label=f"{label}{degree}",
                 family="DEIS",
                 orders={"paper": degree + 1},
+                form="noise",
                 calls=1,
                 frames=FRAMES,
                 options=(FORM, *((START,) if degree >= 2 else ()), FINAL, LAST),
@@ -261,6 +257,7 @@ def _deis_runge_kutta() -> Iterable[Solver]:
             label=f"DEIS rhoRK {label}",
             family="DEIS",
             orders={"paper": order},
+            form="noise",
             calls=order,
             frames=FRAMES,
             options=(SPLIT, LAST),
@@ -279,11 +276,13 @@ def _flow() -> Iterable[Solver]:
             label=f"Flow AB{points}",
             family="Flow",
             orders={"paper": points},
+            form="velocity",
             calls=1,
             frames=("flow",),
             options=(*((START,) if points >= 3 else ()), FINAL, LAST),
             reference=f"Adams-Bashforth on dx = v d(sigma); {_DEIS}'s idea in the velocity form",
             about=f"Multistep: one call per step, the velocity a polynomial of degree {points - 1} in sigma.",
+            notes=dict.fromkeys(("ve", "vp"), f"its counterpart there is deis_rhoab{points - 1}"),
             order_on=_ON_FLOW,
             build=partial(_multistep, Adams("velocity", "sigma", points), {}),
         )
@@ -346,20 +345,25 @@ def plan(
     which the solver is not defined.
     """
     row, where = solver(id), make_frame(frame, time)
-    if where.name not in row.frames:
-        raise ValueError(
-            f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}; "
-            "its counterparts on ve and vp are deis_rhoab0 to deis_rhoab3"
-        )
-    checked = check_options(options, row.options, row.id, _HINTS)
+    checked = check(row, where, options)
     levels = read_levels(sigmas, where)
+    form = "velocity" if where.name == "flow" and "form" in checked else checked.get("form", row.form)
+    settled = resolved(checked, Situation(where, form, len(levels) - 1, levels[-1].sigma == 0.0))
     return Plan(
         solver=row.id,
         frame=where,
         levels=levels,
-        calls=tuple(row.build(where, levels, **checked)),
-        order=row.orders[checked.get("variant", "paper")],
-        options=checked,
+        calls=tuple(row.build(where, levels, **settled)),
+        order=row.orders[settled.get("variant", "paper")],
+        options=settled,
         reference=row.reference,
         notes=(row.notes[where.name],) if where.name in row.notes else (),
     )
+
+
+def check(row: Solver, where: Frame, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with their defaults. ValueError for an option or a frame that the solver does not have."""
+    if where.name not in row.frames:
+        note = f"; {row.notes[where.name]}" if where.name in row.notes else ""
+        raise ValueError(f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}{note}")
+    return check_options(options, row.options, row.id, _HINTS)

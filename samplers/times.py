@@ -47,7 +47,7 @@ def sigma_range(time: TimeMap) -> tuple[float, float]:
     return time.sigma(time.t_min), time.sigma(time.t_max)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """A discrete-time model: t is the index into its increasing list of sigmas, log-linear between the entries.
 
@@ -65,6 +65,9 @@ class Table:
                 raise ValueError(f"entry {i} of the time table is {sigma}, expected a positive finite sigma")
         if any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
             raise ValueError("a time table must increase strictly; sort the model's sigmas and drop repeated ones")
+
+    def __repr__(self) -> str:
+        return f"Table({len(self.sigmas)} sigmas from {self.sigmas[0]:.6g} to {self.sigmas[-1]:.6g})"
 
     @property
     def t_max(self) -> float:

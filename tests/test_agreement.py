@@ -15,11 +15,12 @@ import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any
 
+import diffusers
 import fewstep
 import numpy as np
 import pytest
@@ -30,15 +31,6 @@ from harness import rms
 from probe import CLOSE, Model, Probe, Reference, coefficients_differ, form_of, make, ours
 
 Tensor = torch.Tensor
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On arrays this small a second thread only waits: softmax took 7 ms a call on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def check(plan: Plan, reference: Reference) -> None:
@@ -78,7 +70,6 @@ class Double(Tensor):
 
 def diffusers_run(name: str, sigmas: Sequence[float], flow: bool = False, **options: Any) -> Reference:
     """A scheduler's step() on our levels. Its own are float32: ours are written over them, and all is float64."""
-    diffusers = pytest.importorskip("diffusers")
     n = len(sigmas) - 1
     kind = {} if name.startswith("FlowMatch") else {"prediction_type": "flow_prediction" if flow else "sample"}
 
@@ -180,7 +171,6 @@ def test_diffusers_flow_match_euler() -> None:
 
 def test_diffusers_ddim() -> None:
     """DDIMScheduler reads its levels from a table of cumulative alphas: here, ours."""
-    diffusers = pytest.importorskip("diffusers")
     for n, end in ((1, "zero"), (6, "zero"), (6, "sigma_min")):
         sigmas = levels_for("vp", n, end)
         alphas = torch.tensor([1.0 / (1.0 + sigma * sigma) for sigma in reversed(sigmas)], dtype=torch.float64)
@@ -210,7 +200,7 @@ def k_diffusion() -> ModuleType:
     """
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("pip install --no-deps k-diffusion==0.1.1.post1")
+        raise ImportError("k-diffusion is missing; make setup installs it (dev-requirements-nodeps.txt)")
     stand_ins: dict[str, dict[str, Any]] = {
         "torchdiffeq": {"odeint": None},
         "torchsde": {},

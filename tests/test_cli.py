@@ -15,9 +15,9 @@ from typing import Any
 import fewstep
 import pytest
 import torch
-from fewstep.commands import cli
+from fewstep.commands import cli, showcase
 from fewstep.commands.defaults import DEFAULTS, MODELS
-from fewstep.demo import models, showcase
+from fewstep.demo import models
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import fewstep
@@ -150,7 +151,7 @@ def variants(row: Solver, frame: str) -> list[dict[str, str]]:
 
 
 def constants_error(plan: Plan) -> float:
-    """For constant x0 = 1 and n = 1 the state at every level is alpha + sigma; the worst call, relative to its terms."""
+    """For constant x0 = 1 and n = 1 every state is alpha + sigma; the worst call, relative to its terms."""
     value = {"data": 1.0, "noise": 1.0, "velocity": 0.0}
     kept: list[float] = []
     anchor, worst = plan.levels[0], 0.0
@@ -224,16 +225,17 @@ def test_exact_degree_is_what_it_says(id: str, options: dict[str, str], degree: 
     )
     middle = [call for call in plan.calls[4:] if call.closes]
     assert {call.exact_degree for call in middle} == {degree}
-    from dataclasses import replace
-
-    more = tuple(replace(call, exact_degree=degree + 1) if call.closes else call for call in plan.calls)
-    with pytest.raises(AssertionError):
-        check_polynomials(replace(plan, calls=more))
+    raised = 0
+    for i, call in enumerate(plan.calls):
+        if i >= 4 and call.closes and raised < 2:
+            raised += 1
+            more = tuple(replace(c, exact_degree=degree + 1) if j == i else c for j, c in enumerate(plan.calls))
+            with pytest.raises(AssertionError):
+                check_polynomials(replace(plan, calls=more))
+    assert raised == 2
 
 
 def test_a_wrong_weight_is_caught_when_the_plan_is_built() -> None:
-    from dataclasses import replace
-
     plan = fewstep.plan("dpmpp_2m", [10.0, 3.0, 1.0, 0.0])
     broken = replace(plan.calls[1], weights=(plan.calls[1].weights[0] * 1.0001, *plan.calls[1].weights[1:]))
     with pytest.raises(ValueError, match="does not keep constants"):
@@ -265,6 +267,7 @@ def test_a_step_much_longer_than_its_history_drops_to_a_lower_order(id: str, gap
     for last in ("regular", "denoise"):
         plan = fewstep.plan(id, [1.0, top, *near, 0.5, near[0] * 0.5, 0.05, 0.0], frame, last=last)
         assert len(plan) == 6
-        for call in plan:
-            size = sum(abs(w) for w in call.weights)
-            assert size <= 50 * (1 + abs(call.scale)), (id, call)
+        across = plan.calls[2]  # 400 and more times as long as the gap before it
+        assert across.exact_degree == 0
+        assert sum(abs(w) for w in across.weights) <= 2 * (1 + abs(across.scale)), (id, across)
+        assert all(math.isfinite(weight) for call in plan for weight in call.weights)

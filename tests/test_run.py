@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import fewstep
 import pytest
 import torch
+from fewstep.samplers.plan import FROM_DATA
 from fewstep.samplers.run import steps
 from harness import finish, offered
 
@@ -133,12 +136,58 @@ def test_a_run_can_be_split_with_its_history(id: str) -> None:
             states.append(step.x)
             break
         call = plan.calls[step.i]
-        from fewstep.samplers.plan import FROM_DATA
-
         on_x, on_data = FROM_DATA[call.keeps](call.level)
         history.insert(0, on_x * step.x + on_data * step.denoised)
     again = finish(steps(plan, MODELS[frame], states[0], begin=cut, history=history))
     assert torch.allclose(again, whole, rtol=1e-13, atol=1e-13)
+
+
+def test_no_gradients_are_recorded_and_the_caller_keeps_its_mode() -> None:
+    weight = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    x = start("ve", (1, 2)).requires_grad_()
+    plan = fewstep.plan("dpmpp_2m", levels("ve", 3))
+    for step in fewstep.steps(plan, lambda x, sigma: weight * x, x):
+        assert torch.is_grad_enabled()
+        assert not step.denoised.requires_grad
+    assert not fewstep.run(plan, lambda x, sigma: weight * x, x).requires_grad
+
+
+def test_a_wrapped_model_refuses_levels_of_another_frame() -> None:
+    model = fewstep.wrap(lambda x, t: torch.zeros_like(x), "flow")
+    with pytest.raises(ValueError, match=r"wrapped for frame 'flow'.*give frame='flow'"):
+        fewstep.sample(model, torch.ones(1, 2), [1.0, 0.5, 0.0], "dpmpp_2m")
+    fewstep.sample(model, torch.ones(1, 2), [1.0, 0.5, 0.0], "dpmpp_2m", "flow")
+
+
+@pytest.mark.parametrize(
+    ("begin", "history", "says"), [(1, 1, "does not open"), (3, 0, "takes the last"), (9, 0, "cannot begin")]
+)
+def test_a_run_begins_where_a_step_opens_with_its_history(begin: int, history: int, says: str) -> None:
+    plan = fewstep.plan("dpmpp_3m", levels("ve", 6), start="2s")
+    x = start("ve", (1, 2))
+    with pytest.raises(ValueError, match=says):
+        finish(steps(plan, gaussian, x, begin=begin, history=[x] * history))
+
+
+def test_plans_can_be_pickled_copied_and_hashed_and_not_changed() -> None:
+    plan = fewstep.plan("deis_tab2", levels("ve", 5), last="regular")
+    again = pickle.loads(pickle.dumps(plan))
+    assert again.calls == plan.calls == copy.deepcopy(plan).calls
+    assert dict(again.options) == dict(plan.options)
+    assert isinstance(hash(plan), int)
+    with pytest.raises(TypeError):
+        plan.options["last"] = "denoise"  # type: ignore[index]
+
+
+def test_a_plan_records_what_auto_came_to() -> None:
+    few, many = fewstep.plan("dpmpp_3m", levels("ve", 6)), fewstep.plan("dpmpp_3m", levels("ve", 20))
+    assert (few.options["start"], many.options["start"]) == ("euler", "2s")
+    assert (few.options["last"], fewstep.plan("dpmpp_3m", levels("flow", 6), "flow").options["last"]) == (
+        "denoise",
+        "regular",
+    )
+    assert few.options["final"] == "off"
+    assert fewstep.plan("dpmpp_3m", levels("ve", 6)[:-1]).options["final"] == "on"
 
 
 # --- k-diffusion's signature -----------------------------------------------------------------------------------------
@@ -177,6 +226,8 @@ def test_repeated_levels_cost_their_call_and_change_nothing(id: str) -> None:
     out = fewstep.k_sampler(id)(gaussian, x, torch.tensor(doubled), callback=seen.append, disable=True)
     assert torch.equal(out, fewstep.k_sampler(id)(gaussian, x, torch.tensor(plain), disable=True))
     assert [event["i"] for event in seen] == list(range(7))
+    with pytest.raises(ValueError, match="bogus"):
+        fewstep.k_sampler(id)(never, x, [3.0, 3.0, 3.0], bogus=1)
     only = fewstep.k_sampler(id)(gaussian, x, [3.0, 3.0, 3.0], callback=seen.append, disable=True)
     assert torch.equal(only, x)
     assert len(seen) == 9

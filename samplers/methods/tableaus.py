@@ -51,7 +51,7 @@ def too_close(nodes: Sequence[float]) -> int | None:
 def _first_bounded(
     c2: float, c3: float, a21: float, candidates: Sequence[_Third], stage: float, whole: float
 ) -> Tableau:
-    """The first candidate with bounded weights; a constant's is `stage` in the third stage and `whole` at the end."""
+    """The first candidate with bounded weights, or the last; a constant's are `stage` and, at the end, `whole`."""
     for second, third, a32, order, degree in candidates:
         row, b = (stage - a32, a32), (whole - second - third, second, third)
         chosen = Tableau((0.0, c2, c3), ((a21,), row), b, order, degree)

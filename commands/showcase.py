@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..commands.plan_figure import draw as draw_plans
+from ..demo import models, pictures
+from ..demo.networks import CLASSES
 from ..samplers.plan import Plan
 from ..samplers.schedules import schedule
 from ..samplers.solvers import plan
-from . import models, pictures
-from .networks import CLASSES
+from .plan_figure import draw as draw_plans
 
 CALLS = (5, 8, 10, 20)
 GUIDANCE = 2.0
@@ -111,7 +111,7 @@ def _carry_out(study: Study, bar: tqdm[None]) -> tuple[list[Result], Image.Image
     if drift > 0.5 * best:
         raise ValueError(
             f"the {study.model} reference has not converged: {drift:.1e} between {half} and {many} calls, but the "
-            f"nearest run is {best:.1e} away; raise REFERENCE_CALLS in demo/showcase.py"
+            f"nearest run is {best:.1e} away; raise REFERENCE_CALLS in commands/showcase.py"
         )
     return results, _page(study, reference, results, drawn)
 
