@@ -72,10 +72,12 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         seed: int = 0,
         **options: Any,
     ) -> Tensor:
+        where = make_frame(frame, time)
+        check(row, where, options)
         values = read_sigmas(sigmas)
         if len(values) < 2:
             return x
-        made = plan_with_repeats(row, values, make_frame(frame, time), **options)
+        made = plan_with_repeats(row, values, where, **options)
         report = callback and _reporter(callback)
         with tqdm(total=len(made), disable=disable, desc=row.label) as bar:
 
@@ -98,7 +100,6 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
 def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
     """A plan for a host's list: at a repeated level the model is called and nothing changes."""
-    check(row, where, options)
     unique = [sigmas[0], *(b for a, b in itertools.pairwise(sigmas) if a != b)]
     if len(unique) == len(sigmas):
         return plan(row, sigmas, where, **options)
@@ -129,7 +130,7 @@ def _idle(start: Level, before: Call | None) -> Call:
 
 def _reporter(callback: Callback) -> Callable[[Step], None]:
     def report(step: Step) -> None:
-        sigma = step.sigma[0]  # 0-dim, as k-diffusion gives it; a view, nothing is read back
+        sigma = step.sigma.new_full((), step.level.host)  # 0-dim, as k-diffusion gives it
         callback({"x": step.x, "i": step.i, "sigma": sigma, "sigma_hat": sigma, "denoised": step.denoised})
 
     return report

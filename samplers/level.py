@@ -55,18 +55,24 @@ def _sigmoid(value: float) -> float:
     return 1.0 / (1.0 + math.exp(-value)) if value > 0 else math.exp(value) / (1.0 + math.exp(value))
 
 
+def _flow_at_lam(lam: float) -> Level:
+    # alpha straight from lambda: 1 - sigma would lose its digits near sigma 1
+    sigma = _sigmoid(-lam)
+    return Level(_sigmoid(lam), sigma, lam, math.exp(-lam), sigma)
+
+
 class _Convention(NamedTuple):
     level: Callable[[float], Level]
-    host_of_lam: Callable[[float], float]
+    level_at_lam: Callable[[float], Level]
     highest: float  # largest host sigma
     time: str  # default time map
     regular: tuple[str, str]  # form and clock that stay regular at sigma 0 (flow: at sigma 1 too)
 
 
 _CONVENTIONS = {
-    "ve": _Convention(_ve, lambda lam: math.exp(-lam), math.inf, "scaled_linear", ("noise", "rho")),
-    "vp": _Convention(_vp, lambda lam: math.exp(-lam), math.inf, "scaled_linear", ("noise", "rho")),
-    "flow": _Convention(_flow, lambda lam: _sigmoid(-lam), 1.0, "flow", ("velocity", "sigma")),
+    "ve": _Convention(_ve, lambda lam: _ve(math.exp(-lam)), math.inf, "scaled_linear", ("noise", "rho")),
+    "vp": _Convention(_vp, lambda lam: _vp(math.exp(-lam)), math.inf, "scaled_linear", ("noise", "rho")),
+    "flow": _Convention(_flow, _flow_at_lam, 1.0, "flow", ("velocity", "sigma")),
 }
 FRAMES = tuple(_CONVENTIONS)
 
@@ -86,7 +92,7 @@ class Frame:
 
     def level_at_lam(self, lam: float) -> Level:
         """The level at a finite lambda = log(alpha/sigma)."""
-        return self.level(_CONVENTIONS[self.name].host_of_lam(lam))
+        return _CONVENTIONS[self.name].level_at_lam(lam)
 
     @property
     def highest(self) -> float:
@@ -103,6 +109,8 @@ def frame(name: str | Frame, time: str | TimeMap | Sequence[float] | None = None
 
     Without `time`: Stable Diffusion's table for ve and vp, unshifted flow time for flow. Unknown names: ValueError.
     """
+    if not isinstance(name, (str, Frame)):
+        raise ValueError(f"a frame is one of {', '.join(_CONVENTIONS)} or a Frame, got {name!r}")
     if isinstance(name, Frame):
         return name if time is None else Frame(name.name, time_map(time))
     if name not in _CONVENTIONS:
@@ -112,6 +120,8 @@ def frame(name: str | Frame, time: str | TimeMap | Sequence[float] | None = None
 
 def read_sigmas(sigmas: Sequence[float]) -> list[float]:
     """The numbers of a list, array or tensor (one read-back). Raises ValueError unless it is one-dimensional."""
+    if isinstance(sigmas, (str, bytes, dict)):
+        raise ValueError(f"sigmas must be a one-dimensional sequence of numbers, got {sigmas!r}")
     given: object = sigmas.tolist() if hasattr(sigmas, "tolist") else sigmas
     try:
         return [float(value) for value in given]  # type: ignore[attr-defined]

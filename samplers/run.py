@@ -58,6 +58,8 @@ def steps(
     arguments = dict(extra_args or {})
     updates = plan.updates
     history = list(history)
+    if x.ndim == 0:
+        raise ValueError("x has no dimensions, expected [batch, ...]")
     _check_start(plan, model, begin, history)
     # float16 cannot hold sigma; models take float32
     sigma_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32

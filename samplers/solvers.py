@@ -311,6 +311,8 @@ def solver(id: str | Solver) -> Solver:
     """The row of an id or alias; ValueError with the nearest match otherwise."""
     if isinstance(id, Solver):
         return id
+    if not isinstance(id, str):
+        raise ValueError(f"a solver is given by its id, got {id!r}; fewstep.solvers() lists them")
     known = _aliases().get(id, id)
     if known not in _table():
         raise ValueError(nearest("solver", id, [*_table(), *_aliases()]))

@@ -302,4 +302,6 @@ def time_map(spec: str | TimeMap | Sequence[float]) -> TimeMap:
         return cast("TimeMap", TIME_MAPS[spec]())
     if hasattr(spec, "times"):
         return cast("TimeMap", spec)
+    if not hasattr(spec, "__iter__"):
+        raise ValueError(f"a time map is a name, a list of increasing sigmas or a TimeMap, got {spec!r}")
     return Table(tuple(float(sigma) for sigma in spec))

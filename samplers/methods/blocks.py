@@ -5,6 +5,7 @@ DPM-Solver-2, -3 and DPM-Solver++(2S, 3S) (arXiv 2206.00927, 2211.01095) and rho
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -75,23 +76,29 @@ def _write(writer: Writer, at: Sequence[Level], tableau: Tableau, form: str, clo
             scale(form, s, target),
             [unit * weight for weight in reversed(row)],
             of=form,
-            keeps=kept_form(keeps or form, writer.at),
+            keeps=kept_form(keeps or form, writer),
             clock=clock,
             exact_degree=tableau.exact_degree if closes else 0,
             closes=closes,
         )
 
 
-def kept_form(form: str, at: Level) -> str:
-    """What a method in `form` remembers of a call: that form, but not the noise at alpha 0: it says nothing of x0."""
-    return "data" if form == "noise" and at.alpha == 0.0 else form
+#: Above this rho the first call's answer is remembered as data. The noise form then subtracts numbers of size rho to
+#: get one of size 1; at alpha 0, where rho is infinite, the noise says nothing of x0 at all.
+_NEARLY_NOISE = 200.0
+
+
+def kept_form(form: str, writer: Writer) -> str:
+    """What a method in `form` remembers of the call it is about to make: that form, or data from nearly pure noise."""
+    first = not writer.calls
+    return "data" if form == "noise" and first and writer.at.rho > _NEARLY_NOISE else form
 
 
 def write_single(writer: Writer, t: Level, form: str, clock: str, keeps: str | None = None) -> None:
     """One first-order step (DDIM, arXiv 2010.02502; the same in every form and clock)."""
     s = writer.at
-    form = kept_form(form, s)
-    keeps = kept_form(keeps or form, s)
+    keeps = kept_form(keeps or form, writer)
+    form = kept_form(form, writer)
     if t.sigma == 0.0:
         form = keeps = "data"  # x = D: in half precision too, the answer itself and not x - sigma eps
     if not (math.isfinite(s.lam) and math.isfinite(t.lam)):
@@ -207,13 +214,33 @@ def write_published(writer: Writer, levels: Sequence[Level], tableau: Tableau) -
 # --- whole methods ---------------------------------------------------------------------------------------------------
 
 
+#: An interval wider than this in lambda is a step of its own. Inside a block the noise form multiplies the errors of
+#: its stages by e^width. Zero-SNR schedules begin with an interval of 5.5; others stay below (continuous VP time in 5
+#: uniform steps has 4.0, Karras 1.6).
+_WIDEST = 5.0
+
+
+def _narrow(levels: Sequence[Level]) -> list[Sequence[Level]]:
+    """The block cut so that every interval wider than _WIDEST stands alone; ends at infinite lambda do not count."""
+    cuts = {0, len(levels) - 1}
+    for i in range(len(levels) - 1):
+        width = levels[i + 1].lam - levels[i].lam
+        if _WIDEST < width < math.inf:
+            cuts |= {i, i + 1}
+    ends = sorted(cuts)
+    return [levels[a : b + 1] for a, b in itertools.pairwise(ends)]
+
+
 def singlestep(
     frame: Frame, levels: Sequence[Level], form: str, order: int, *, variant: str, nodes: str, split: str, last: str
 ) -> list[Call]:
     """DPM-Solver-order (form noise) or DPM-Solver++(order S) (form data) on n + 1 levels."""
     writer, i = Writer(frame, levels), 0
     for size in sizes(order, levels, split, last, longest_to_zero=order):
-        write_exponential(writer, levels[i : i + size + 1], form, variant=variant, nodes=nodes)
+        block = levels[i : i + size + 1]
+        # the papers' own nodes divide a block evenly in lambda
+        for part in [block] if nodes == "paper" else _narrow(block):
+            write_exponential(writer, part, form, variant=variant, nodes=nodes)
         i += size
     return writer.calls
 
@@ -226,10 +253,10 @@ def rho_rk(frame: Frame, levels: Sequence[Level], method: str, *, split: str, la
     tableaus = RHO_RK[method]
     writer, i = Writer(frame, levels), 0
     for size in sizes(max(tableaus), levels, split, last, longest_to_zero=3):
-        block = levels[i : i + size + 1]
-        if block[-1].sigma == 0.0:
-            write_regular(writer, block)
-        else:
-            write_published(writer, block, tableaus[size])
+        for part in _narrow(levels[i : i + size + 1]):
+            if part[-1].sigma == 0.0:
+                write_regular(writer, part)
+            else:
+                write_published(writer, part, tableaus[len(part) - 1])
         i += size
     return writer.calls
