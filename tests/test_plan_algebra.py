@@ -207,6 +207,17 @@ def test_updates_are_exact_for_polynomials(id: str, frame: str) -> None:
                         check_polynomials(fewstep.plan(id, sigmas, frame, **options))
 
 
+@pytest.mark.parametrize("frame", ["ve", "flow"])
+@pytest.mark.parametrize("id", SOLVERS)
+def test_updates_are_exact_for_polynomials_on_every_schedule(id: str, frame: str) -> None:
+    if frame not in SOLVERS[id].frames:
+        return
+    for schedule, row in SCHEDULES.items():
+        if frame in row.frames:
+            for n in (1, 2, 4, 9, 20, 50):
+                check_polynomials(fewstep.plan(id, levels_for(schedule, n, frame), frame))
+
+
 @pytest.mark.parametrize(
     ("id", "options", "degree"),
     [
