@@ -44,7 +44,7 @@ def denoiser(model: str, classes: Sequence[int], guidance: float = 1.0, *, net: 
     return wrap(
         _load(model) if net is None else net,
         NETWORKS[model].predicts,
-        frame=model,
+        frame=NETWORKS[model].frame,
         cond={"y": y},
         uncond={"y": torch.full_like(y, NULL_CLASS)},
         cond_scale=guidance,

@@ -30,43 +30,18 @@ CLASSES = (
 
 @dataclass(frozen=True)
 class Network:
-    """Facts about one trained network; the weights themselves come from ``load``."""
+    """What a sampler must know of one trained network; README.md beside this file says the rest."""
 
     name: str
-    predicts: str  # "noise": the noise itself; "flow": noise minus clean picture
-    noising: str  # what the network is shown
-    label: str  # how the time label t relates to sigma
-    label_range: tuple[float, float]  # labels seen in training, fractions included
-    betas: tuple[float, float, int] | None  # scaled-linear schedule: first beta, last beta, entries
+    predicts: str  # as in fewstep.wrap: "noise" is the noise itself, "flow" is noise minus clean picture
+    frame: str  # the states that it was trained on
 
     @property
     def weights(self) -> Path:
         return FOLDER / f"{self.name}.safetensors"
 
-    @property
-    def summary(self) -> Path:
-        """Training settings, losses and the machine, as JSON."""
-        return FOLDER / f"{self.name}.json"
 
-
-NETWORKS = {
-    "vp": Network(
-        name="vp",
-        predicts="noise",
-        noising="x_t = (x0 + sigma * noise) / sqrt(1 + sigma^2)",
-        label="index into the 1000 sigmas (0.0292 .. 14.6146) of the schedule, log(sigma) linear between entries",
-        label_range=(0.0, 999.0),
-        betas=(0.00085, 0.012, 1000),
-    ),
-    "flow": Network(
-        name="flow",
-        predicts="flow",
-        noising="x_t = (1 - sigma) * x0 + sigma * noise",
-        label="1000 * sigma, sigma in [0, 1]",
-        label_range=(0.0, 1000.0),
-        betas=None,
-    ),
-}
+NETWORKS = {network.name: network for network in (Network("vp", "noise", "vp"), Network("flow", "flow", "flow"))}
 
 
 def load(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> UNet:
