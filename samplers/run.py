@@ -64,6 +64,7 @@ def steps(
     # float16 cannot hold sigma; models take float32
     sigma_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     remembered: deque[tuple[Tensor, float]] = deque((kept, 1.0) for kept in history)
+    del history  # or the run would hold its latents to the end
     for i in range(begin, len(plan)):
         call, update = plan.calls[i], updates[i]
         while len(remembered) >= max(plan.memory, 1):

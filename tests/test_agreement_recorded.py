@@ -139,7 +139,8 @@ def test_official_deis_coefficients(kind: str) -> None:
     for table in DEIS[kind]:
         points = grid(table)
         sigmas, n = sigmas_at(points), table["n"]
-        np.testing.assert_allclose(sigmas, points["rho"], rtol=1e-12)
+        # two float64 formulas for the same rho: 3.2e-14 apart at most, measured over all tables
+        np.testing.assert_allclose(sigmas, points["rho"], rtol=1e-13)
         plan = deis_plan(kind, table["order"], sigmas)
         assert len(plan) == n == len(table["weights"])
         clock = points["t"] if kind == "tab" else points["rho"]
@@ -197,5 +198,6 @@ def test_official_deis_rho_rk(table: dict[str, Any]) -> None:
     sigmas = [a + (b - a) * k / calls for a, b in pairwise(table["rho"]) for k in range(calls)]
     plan = fewstep.plan(f"deis_rhork_{ours_of[table['method']]}", [*sigmas, table["rho"][-1]], "ve")
     asked, rows = Probe(plan.frame, "noise", len(plan)).run(ours(plan))
+    # inner nodes are start + c * width on both sides: a few roundings of float64
     np.testing.assert_allclose(asked, table["asked"], rtol=1e-13)
     assert coefficients_differ(rows, padded(table["states"])) <= CLOSE

@@ -84,15 +84,16 @@ def test_regular_against_denoise_on_the_problem_set(
 ) -> None:
     """Noise form of order 2 and 3 on Karras levels."""
     if variant == "paper" and id == "dpm_solver_3m" and sigma_min == 0.0292:
-        # measured 1.13, 1.05, 0.64, largest 1.31: x = D happens to cancel a part of its error (decision 0004)
-        bounds = {10: 1.25, 15: 1.2, 20: 0.75}
+        # misses the target: measured 1.13, 1.10, 0.65, largest 1.20, 1.45, 0.82. x = D happens to cancel a part of its
+        # error (decision 0004). These bounds only keep it from getting worse
+        bounds = {10: 1.15, 15: 1.15, 20: 0.75}
     for n, bound in bounds.items():
         sigmas = fewstep.schedule("karras", n, frame="ve", sigma_max=14.61, sigma_min=sigma_min)
         plans = [fewstep.plan(id, sigmas, variant=variant, last=last) for last in ("regular", "denoise")]
         found = [ratios(problem, "ve", sigmas, *plans) for problem in PROBLEMS]
         print(f"{id} to {sigma_min}, {n} calls: median {statistics.median(found):.2f}, largest {max(found):.2f}")
         assert statistics.median(found) <= bound
-        assert max(found) <= (1.2 if max(bounds.values()) <= 1.0 else 1.6)
+        assert max(found) <= (1.2 if max(bounds.values()) <= 1.0 else 1.5)
 
 
 def test_flow_ab3_against_dpmpp_2m_on_the_problem_set() -> None:
