@@ -35,8 +35,8 @@ def test_time_increases_strictly_also_beyond_the_ends(name: str) -> None:
     sigmas = np.geomspace(low / 50, top, 4001)
     t = [made.time(float(sigma)) for sigma in sigmas]
     assert all(b > a for a, b in itertools.pairwise(t))
-    # near t = 0 of a table an ulp of log sigma is 1e-13 of the whole range, which rtol alone does not allow
-    assert np.allclose(made.times(np.log(sigmas)), t, rtol=1e-12, atol=1e-13 * abs(t[-1]))
+    # the same formula in numpy: at most 1.9e-15 apart over all maps, measured; near t = 0 relative to the whole range
+    assert np.allclose(made.times(np.log(sigmas)), t, rtol=1e-14, atol=1e-15 * abs(t[-1]))
 
 
 def test_tables_have_their_published_ends() -> None:
