@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads
 
 __version__ = "0.1.0"
 
+#: ComfyUI serves this folder to its page
+WEB_DIRECTORY = "./web"
+
 #: public name -> module below this package that defines it (under the same name)
 _PUBLIC = {
     "solvers": "samplers.solvers",
@@ -34,6 +37,8 @@ _PUBLIC = {
     "classifier": "samplers.guidance",
     "dynamic_thresholding": "samplers.guidance",
 }
+
+_COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 __all__ = [
     "classifier",
@@ -59,6 +64,12 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
         globals()[name] = value
         return value
+    if name in _COMFYUI:  # asked for by ComfyUI's loader alone; what it imports needs that host
+        try:
+            from .nodes import mappings
+        except AttributeError as error:  # the loader asks with hasattr, which would swallow it
+            raise ImportError(f"fewstep: the ComfyUI nodes failed to import: {error}") from error
+        return getattr(mappings, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ..samplers.options import Option
+from ..samplers.options import read_options
 from ..samplers.plan import Plan
-from ..samplers.schedules import schedule, schedules
+from ..samplers.schedules import schedule, schedule_row, schedules
 from ..samplers.solvers import plan, solver, solvers
 from .defaults import DEFAULTS, defaults_for
 
@@ -47,39 +46,13 @@ def make_plan(args: argparse.Namespace, frame: str) -> Plan:
     args.solver = row.id
     args.schedule = args.schedule or defaults.schedule
     args.calls = defaults.calls if args.calls is None else args.calls
-    named = {name: each for each in schedules().values() for name in (each.id, *each.aliases)}
-    offered: Sequence[Option] = ()  # an unknown id is reported by schedule() below
-    if args.schedule in named:
-        args.schedule, offered = named[args.schedule].id, named[args.schedule].options
+    levels = schedule_row(args.schedule)
+    args.schedule = levels.id
     sigmas = schedule(
         args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
-        end=0 if args.end == "0" else args.end, **read_options(args.schedule_option, offered, "--schedule-option"),
+        end=0 if args.end == "0" else args.end, **read_options(args.schedule_option, levels.options, "--schedule-option"),
     )  # fmt: skip
     return plan(row, sigmas, frame, **read_options(args.option, row.options))
-
-
-def read_options(pairs: Sequence[str], offered: Iterable[Option], flag: str = "--option") -> dict[str, Any]:
-    """{name: value} of NAME=VALUE texts. Only numbers are converted here; the row checks names and values.
-
-    Raises ValueError for a text of another shape and for a name given twice.
-    """
-    numeric = {option.name for option in offered if not option.choices}
-    out: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise ValueError(f"{flag} is {pair!r}, expected NAME=VALUE; 'fewstep list ID' shows the options of a row")
-        if name in out:
-            raise ValueError(f"{flag} {name} is given twice, as {out[name]!r} and {value!r}; keep one")
-        out[name] = _number(value) if name in numeric else value
-    return out
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text  # the option's own check says what it expects
 
 
 def output_path(text: str, endings: Sequence[str]) -> Path:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from typing import Any
 
-from ..samplers.level import Level
-from ..samplers.plan import Plan
+from ..samplers.report import record
 from .arguments import add_plan_arguments, fallback, make_plan, output_path
 from .defaults import DEFAULTS
 
@@ -35,35 +32,3 @@ def run(args: argparse.Namespace) -> int:
     print(plan)
     print(f"wrote {path}")
     return 0
-
-
-def record(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values; an infinite lambda or rho is null."""
-    return {
-        "solver": plan.solver,
-        "frame": plan.frame.name,
-        "order": plan.order,
-        "options": dict(plan.options),
-        "reference": plan.reference,
-        "notes": list(plan.notes),
-        "memory": plan.memory,
-        "sigmas": [level.host for level in plan.levels],
-        "calls": [
-            {
-                "level": _level(call.level),
-                "target": _level(call.target),
-                "keeps": call.keeps,
-                "form": call.form,
-                "clock": call.clock,
-                "exact_degree": call.exact_degree,
-                "closes": call.closes,
-                "scale": call.scale,
-                "weights": list(call.weights),
-            }
-            for call in plan
-        ],
-    }
-
-
-def _level(level: Level) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in level._asdict().items()}

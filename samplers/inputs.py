@@ -17,7 +17,7 @@ from torch import Tensor
 from .level import Frame
 from .level import frame as frame_of
 from .names import nearest
-from .times import EDM, ContinuousVP, CosineVP, FlowShift, Table, TimeMap
+from .times import EDM, ContinuousVP, CosineVP, FlowShift, LogSigma, RectifiedVE, Table, TimeMap
 
 LabelFunction = Callable[[Tensor], Tensor]
 
@@ -94,6 +94,8 @@ _TIMES: dict[type, Callable[[Any, Tensor], Tensor]] = {
     ContinuousVP: _continuous_vp_time,
     CosineVP: _cosine_vp_time,
     EDM: _edm_time,
+    LogSigma: lambda time, sigma: sigma.log(),
+    RectifiedVE: lambda time, sigma: sigma / (1.0 + sigma),
     FlowShift: _flow_time,
 }
 

@@ -78,24 +78,48 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         if len(values) < 2:
             return x
         made = plan_with_repeats(row, values, where, **options)
-        report = callback and _reporter(callback)
-        with tqdm(total=len(made), disable=disable, desc=row.label) as bar:
-
-            def turn(step: Step) -> None:
-                if report is not None:
-                    report(step)
-                bar.update()
-
-            out = run(made, model, x, extra_args, seed, callback=turn)
-        if not bool(torch.isfinite(out).all()):
-            raise FloatingPointError(
-                f"{row.id} ended in NaN or inf after {len(made)} model calls; often float16 overflow in the model: "
-                "try bfloat16 or float32, or a lower guidance scale"
-            )
-        return out
+        return drive(made, model, x, extra_args, callback, disable, label=row.label, seed=seed)
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn
+
+
+def drive(
+    plan: Plan,
+    model: Model,
+    x: Tensor,
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Callback | None = None,
+    disable: bool | None = None,
+    *,
+    label: str = "",
+    move: Callable[[Step], Tensor | None] | None = None,
+    begin: int = 0,
+    end: int | None = None,
+    **run_options: Any,
+) -> Tensor:
+    """Carries out a plan (or calls begin..end - 1 of it) as hosts expect a sampler function to: a progress bar unless
+    `disable`, a k-diffusion callback per model call, and one look at the result (FloatingPointError for NaN or inf).
+
+    move(step) may return a tensor that takes the place of the state before the update. `run_options`: see `run.run`.
+    """
+    report = callback and _reporter(callback, begin)
+    calls = (len(plan) if end is None else end) - begin
+    with tqdm(total=calls, disable=disable, desc=label) as bar:
+
+        def turn(step: Step) -> Tensor | None:
+            if report is not None:
+                report(step)
+            bar.update()
+            return None if move is None else move(step)
+
+        out = run(plan, model, x, extra_args, callback=turn, begin=begin, end=end, **run_options)
+    if not bool(torch.isfinite(out).all()):
+        raise FloatingPointError(
+            f"{plan.solver} ended in NaN or inf after {calls} model calls; often float16 overflow in the model: "
+            "try bfloat16 or float32, or a lower guidance scale"
+        )
+    return out
 
 
 def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
@@ -128,9 +152,11 @@ def _idle(start: Level, before: Call | None) -> Call:
     return replace(before, level=before.target, keeps="")
 
 
-def _reporter(callback: Callback) -> Callable[[Step], None]:
+def _reporter(callback: Callback, begin: int = 0) -> Callable[[Step], None]:
     def report(step: Step) -> None:
         sigma = step.sigma.new_full((), step.level.host)  # 0-dim, as k-diffusion gives it
-        callback({"x": step.x, "i": step.i, "sigma": sigma, "sigma_hat": sigma, "denoised": step.denoised})
+        # hosts count the calls of the run that they asked for
+        index = step.i - begin
+        callback({"x": step.x, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": step.denoised})
 
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +55,27 @@ def check_options(
     return {
         name: option.check(given[name], owner) if name in given else option.default for name, option in table.items()
     }
+
+
+def read_options(pairs: Sequence[str], offered: Iterable[Option], flag: str = "--option") -> dict[str, Any]:
+    """{name: value} of NAME=VALUE texts. Only numbers are converted here; the row checks names and values.
+
+    Raises ValueError for a text of another shape and for a name given twice.
+    """
+    numeric = {option.name for option in offered if not option.choices}
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"{flag} is {pair!r}, expected NAME=VALUE; 'fewstep list ID' shows the options of a row")
+        if name in out:
+            raise ValueError(f"{flag} {name} is given twice, as {out[name]!r} and {value!r}; keep one")
+        out[name] = _number(value) if name in numeric else value
+    return out
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the option's own check says what it expects

@@ -19,6 +19,8 @@ from .plan import FROM_DATA, Plan
 Tensor = torch.Tensor
 #: model(x, sigma[B], **extra_args) -> denoised, same shape as x (k-diffusion's convention)
 Model = Callable[..., Tensor]
+#: what a run remembers, newest first: (tensor, factor), whose product is the prediction
+Memory = deque[tuple[Tensor, float]]
 
 
 @dataclass(frozen=True)
@@ -40,32 +42,39 @@ def steps(
     extra_args: Mapping[str, Any] | None = None,
     check: bool = False,
     begin: int = 0,
-    history: Iterable[Tensor] = (),
-) -> Generator[Step, None, Tensor]:
+    end: int | None = None,
+    history: Iterable[Tensor] | Memory = (),
+) -> Generator[Step, Tensor | None, Tensor]:
     """Yields a `Step` after each model call; the generator's return value is the final latent.
+
+    A tensor that is sent to the generator takes the place of the state that the update starts from (as guidance that
+    moves the state does); the model's answer stays what it was.
 
     plan        what to do; `len(plan)` model calls
     model       model(x, sigma[B], **extra_args) -> denoised, shaped like x; sigma is the host's, float32 or float64
     x           state at the plan's first level, any number of dimensions, batch first; never modified
     check       look at every answer (a read-back per call) and stop with FloatingPointError at the first NaN or inf
-    begin       index of the first call to make (a call that opens a step), with `history` the predictions remembered
-                from the calls before it, newest first, each of the kind that its call keeps
+    begin, end  index of the first call to make and of the first not to make, by default all; both at the beginning of
+                a step
+    history     for begin > 0: the predictions remembered from the calls before it, newest first, each of the kind that
+                its call keeps. A deque of (tensor, factor) is used in place and holds, when the run is over, what a
+                run that goes on from there is given: the pieces then are bit-equal to the whole
 
     No gradients are recorded. Keep no reference to a Step longer than needed: each holds two latents. Raises
-    ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin` and
+    ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin`, `end` and
     `history` do not fit the plan.
     """
     arguments = dict(extra_args or {})
     updates = plan.updates
-    history = list(history)
+    stop = len(plan) if end is None else end
     if x.ndim == 0:
         raise ValueError("x has no dimensions, expected [batch, ...]")
-    _check_start(plan, model, begin, history)
+    remembered: Memory = history if isinstance(history, deque) else deque((kept, 1.0) for kept in history)
+    del history  # or the run would hold its latents to the end
+    _check_piece(plan, model, begin, stop, len(remembered))
     # float16 cannot hold sigma; models take float32
     sigma_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    remembered: deque[tuple[Tensor, float]] = deque((kept, 1.0) for kept in history)
-    del history  # or the run would hold its latents to the end
-    for i in range(begin, len(plan)):
+    for i in range(begin, stop):
         call, update = plan.calls[i], updates[i]
         while len(remembered) >= max(plan.memory, 1):
             remembered.pop()  # before the model call, so that a run never holds one prediction too many
@@ -73,7 +82,10 @@ def steps(
         with torch.no_grad():  # never across a yield: the caller would inherit it
             denoised = model(x, sigma, **arguments)
         _check_answer(i, call.level, x, denoised, check)
-        yield Step(i, call.level, sigma, x, denoised)
+        sent = yield Step(i, call.level, sigma, x, denoised)
+        if sent is not None:
+            x = sent
+            del sent  # a latent less until the update is made
         with torch.no_grad():
             if call.keeps:
                 remembered.appendleft(_prediction(call.keeps, call.level, x, denoised.to(x.dtype)))
@@ -82,20 +94,28 @@ def steps(
     return x
 
 
-def _check_start(plan: Plan, model: Model, begin: int, history: list[Tensor]) -> None:
+def opens_step(plan: Plan, i: int) -> bool:
+    """Whether a run of the plan may be cut before call i: the state there is a level's, not a stage's."""
+    return 0 <= i <= len(plan) and (i == 0 or plan.calls[i - 1].closes)
+
+
+def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> None:
     asked = getattr(model, "fewstep_frame", plan.frame.name)  # what fewstep.wrap made the denoiser for
     if asked != plan.frame.name:
         raise ValueError(
             f"the model was wrapped for frame {asked!r}, but the levels are of frame {plan.frame.name!r}; "
             f"give frame={asked!r}, and a schedule of that frame"
         )
-    if not 0 <= begin < len(plan) or (begin and not plan.calls[begin - 1].closes):
-        raise ValueError(f"cannot begin at call {begin}: it does not open a step of this plan of {len(plan)} calls")
+    for word, i in (("begin", begin), ("end", end)):
+        if not opens_step(plan, i):
+            raise ValueError(f"cannot {word} at call {i}: it does not open a step of this plan of {len(plan)} calls")
+    if not begin < end:
+        raise ValueError(f"cannot begin at call {begin} and end before call {end}: that makes no call")
     # call i uses predictions up to len(weights) - 1 calls back
-    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:])), default=0)
+    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:end])), default=0)
     needed = min(needed, begin)
-    if len(history) < needed:
-        raise ValueError(f"beginning at call {begin} takes the last {needed} prediction(s), got {len(history)}")
+    if known < needed:
+        raise ValueError(f"beginning at call {begin} takes the last {needed} prediction(s), got {known}")
 
 
 def _prediction(keeps: str, level: Level, x: Tensor, denoised: Tensor) -> tuple[Tensor, float]:
@@ -151,21 +171,26 @@ def run(
     extra_args: Mapping[str, Any] | None = None,
     seed: int = 0,
     *,
-    callback: Callable[[Step], None] | None = None,
+    callback: Callable[[Step], Tensor | None] | None = None,
     check: bool = False,
+    begin: int = 0,
+    end: int | None = None,
+    history: Iterable[Tensor] | Memory = (),
 ) -> Tensor:
-    """Carries out a plan and returns the final latent, shaped and typed like x.
+    """Carries out a plan, or the calls begin..end - 1 of it, and returns the latent, shaped and typed like x.
 
-    callback(step) is called after each model call, before the update. `seed` seeds the noise of stochastic plans.
-    See `steps` for the other arguments and what is raised.
+    callback(step) is called after each model call, before the update; a tensor that it returns takes the place of the
+    state. `seed` seeds the noise of stochastic plans. See `steps` for the other arguments and what is raised.
     """
-    turns = steps(plan, model, x, extra_args=extra_args, check=check)
-    while True:
-        try:
-            step = next(turns)
-        except StopIteration as end:
-            final: Tensor = end.value
-            return final
-        if callback is not None:
-            callback(step)
-        del step  # frees the denoised latent before the update allocates
+    turns = steps(plan, model, x, extra_args=extra_args, check=check, begin=begin, end=end, history=history)
+    del x, history  # the run lets go of them as it goes on
+    state: Tensor | None = None
+    try:
+        step = next(turns)
+        while True:
+            state = callback(step) if callback is not None else None
+            del step  # frees the denoised latent before the update allocates
+            step = turns.send(state)
+    except StopIteration as over:
+        final: Tensor = over.value
+        return final

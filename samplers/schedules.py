@@ -210,7 +210,7 @@ def schedule(
     Raises ValueError for unknown names and options, for a frame in which the schedule does not exist, and for values
     out of range.
     """
-    row = _row(id)
+    row = schedule_row(id)
     where = make_frame(frame, time)
     if where.name not in row.frames:
         raise ValueError(
@@ -231,7 +231,10 @@ def schedule(
     return levels[-(n + 1) :]
 
 
-def _row(name: str) -> Schedule:
+def schedule_row(name: str) -> Schedule:
+    """The row of an id or alias; ValueError with the nearest match otherwise."""
+    if not isinstance(name, str):
+        raise ValueError(f"a schedule is given by its id, got {name!r}; fewstep.schedules() lists them")
     if name not in _NAMES:
         raise ValueError(nearest("schedule", name, _NAMES))
     return _NAMES[name]

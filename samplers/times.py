@@ -202,6 +202,44 @@ class EDM:
 
 
 @dataclass(frozen=True)
+class LogSigma:
+    """Time is log sigma, up to a factor the label of EDM's networks (arXiv 2206.00364, table 1: c_noise)."""
+
+    t_min: float = math.log(0.002)
+    t_max: float = math.log(80.0)
+    knots: None = None
+
+    def sigma(self, time: float) -> float:
+        return math.exp(time)
+
+    def time(self, sigma: float) -> float:
+        return math.log(sigma) if sigma > 0 else -math.inf
+
+    def times(self, log_sigma: Array) -> Array:
+        return log_sigma
+
+
+@dataclass(frozen=True)
+class RectifiedVE:
+    """t = sigma/(1 + sigma): the time of a rectified flow whose state is kept VE-scaled, as hosts keep Cosmos's."""
+
+    t_min: float = 0.002 / 1.002
+    t_max: float = 80.0 / 81.0
+    knots: None = None
+
+    def sigma(self, time: float) -> float:
+        return time / (1.0 - time)
+
+    def time(self, sigma: float) -> float:
+        return sigma / (1.0 + sigma)
+
+    def times(self, log_sigma: Array) -> Array:
+        import numpy as np
+
+        return 1.0 / (1.0 + np.exp(-log_sigma))
+
+
+@dataclass(frozen=True)
 class FlowShift:
     """sigma = shift u / (1 + (shift - 1) u), the resolution shift of SD3 (arXiv 2403.03206, eq. 23), u in (0, 1]."""
 
@@ -290,6 +328,8 @@ TIME_MAPS: dict[str, Any] = {
     "vp": ContinuousVP,
     "cosine_vp": CosineVP,
     "edm": EDM,
+    "log_sigma": LogSigma,
+    "rectified_ve": RectifiedVE,
     "flow": FlowShift,
 }
 

@@ -1,0 +1,96 @@
+"""The functions that the host calls to sample: k-diffusion's signature around a plan, in the model's own frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
+from ..samplers.level import Frame, read_sigmas
+from ..samplers.plan import Plan
+from ..samplers.run import Memory
+from ..samplers.solvers import Solver, check
+from . import cfg_pp as cfgpp
+from .inputs import about
+from .model_frame import frame_of, model_sampling_of, snapped
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A solver with its options, as a person chose them, before any model is known."""
+
+    row: Solver
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cfg_pp: bool = False
+
+    def plan(self, sigmas: list[float], frame: Frame) -> Plan:
+        """The plan on the host's levels; a repeated one costs its call. ValueError names the input that is wrong."""
+        options = cfgpp.options_for(self.row, self.options) if self.cfg_pp else dict(self.options)
+        with about("sampler_name"):
+            check(self.row, frame, options)
+        with about("sigmas"):
+            plan = plan_with_repeats(self.row, snapped(sigmas, frame), frame, **options)
+        if self.cfg_pp:
+            cfgpp.check_plan(plan)
+        return plan
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Calls begin..end - 1 of a plan, with what the calls before them remembered; the run changes `history`."""
+
+    plan: Plan
+    begin: int
+    end: int
+    history: Memory
+
+
+#: tell(plan) is called once before the first model call
+Tell = Callable[[Plan], None]
+
+
+def sampler_function(
+    choice: Choice, *, tell: Tell | None = None, piece: Piece | None = None
+) -> Callable[..., Tensor]:
+    """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
+
+    Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are
+    n model calls, n callbacks, and fewer than two levels return x.
+    """
+
+    def fn(
+        model: Any,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: Mapping[str, Any] | None = None,
+        callback: Callback | None = None,
+        disable: bool | None = None,
+    ) -> Tensor:
+        values = read_sigmas(sigmas)
+        if len(values) < 2:
+            return x
+        work = piece or _whole(choice.plan(values, frame_of(model_sampling_of(model))))
+        for i, (tensor, factor) in enumerate(work.history):  # the first part's may have waited elsewhere
+            work.history[i] = (tensor.to(x.device), factor)
+        if tell is not None:
+            tell(work.plan)
+        arguments = dict(extra_args or {})
+        move = None
+        if choice.cfg_pp:
+            guidance = cfgpp.Guidance()
+            arguments, move = guidance.watch(arguments), guidance.move
+        return drive(
+            work.plan, model, x, arguments, callback, disable, label=choice.row.label, move=move,
+            begin=work.begin, end=work.end, history=work.history,
+        )  # fmt: skip
+
+    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.row.id}"
+    fn.fewstep = choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info reads it from a SAMPLER
+    return fn
+
+
+def _whole(plan: Plan) -> Piece:
+    return Piece(plan, 0, len(plan), Memory())

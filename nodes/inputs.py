@@ -1,0 +1,169 @@
+"""Widgets from the solver and schedule tables, and back from widget values to options.
+
+Nothing here imports the host. Widgets beyond what a node cannot do without are optional inputs, so that a workflow
+saved before a widget was added stays valid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..samplers.options import Option, read_options
+from ..samplers.schedules import Schedule, schedules
+from ..samplers.solvers import Solver, solver, solvers
+
+#: (type or choices, settings), as the host's INPUT_TYPES has them
+Widget = tuple[Any, dict[str, Any]]
+
+#: choice of a widget whose default depends on the solver
+OWN = "default"
+
+CHINESE = ("采样器", "调度器", "步数")
+ALIASES = ["few", "fewstep", "dpm", "dpm-solver", "dpm++", "deis", *CHINESE]
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Puts the name of an input in front of what is wrong with it."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+# --- widgets ---------------------------------------------------------------------------------------------------------
+
+
+def sampler_name(default: str = "dpmpp_2m") -> Widget:
+    tip = "The solver. Its order is part of its name: 2m and 3m remember calls, 2s and 3s spend 2 or 3 calls on a step."
+    return list(solvers()), {"default": default, "tooltip": tip}
+
+
+def scheduler(default: str = "beta") -> Widget:
+    tip = "How the noise levels are spaced. karras suits noise and v models, simple and sgm_uniform flow models."
+    return list(schedules()), {"default": default, "tooltip": tip}
+
+
+def steps() -> Widget:
+    tip = "Model calls, exactly, with every solver: n steps are n calls."
+    return "INT", {"default": 10, "min": 1, "max": 1000, "tooltip": tip}
+
+
+def denoise() -> Widget:
+    tip = "Below 1: only the last `steps` calls of a schedule that is longer by 1/denoise, for image to image."
+    return "FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": tip}
+
+
+def cfg_pp() -> Widget:
+    tip = "CFG++ (arXiv 2406.08070): noise again with the negative's prediction. For multistep solvers; use cfg near 1."
+    return "BOOLEAN", {"default": False, "tooltip": tip, "advanced": True}
+
+
+def text_options(of: str) -> Widget:
+    tip = f"Further options of the {of} as name=value, for example {_EXAMPLES[of]}. Empty: the defaults."
+    return "STRING", {"default": "", "multiline": False, "tooltip": tip, "advanced": True}
+
+
+_EXAMPLES = {"schedule": "rho=5, sigma_min=0.1", "solver and the schedule": "start=2s, rho=5"}
+
+
+def solver_options() -> dict[str, Widget]:
+    """A widget for each option that some solver has. Those that differ between solvers start at "default"."""
+    return {name: _widget(options) for name, options in _by_name().items()}
+
+
+def _by_name() -> dict[str, list[Option]]:
+    found: dict[str, list[Option]] = {}
+    for row in solvers().values():
+        for option in row.options:
+            found.setdefault(option.name, []).append(option)
+    return found
+
+
+def _widget(options: list[Option]) -> Widget:
+    first, defaults = options[0], {option.default for option in options}
+    texts = dict.fromkeys(option.help for option in options)
+    settings: dict[str, Any] = {"tooltip": " | ".join(texts), "advanced": True}
+    if first.choices:
+        choices = list(dict.fromkeys(choice for option in options for choice in option.choices))
+        if len(defaults) > 1:
+            choices.insert(0, OWN)
+        return choices, settings | {"default": OWN if len(defaults) > 1 else first.default}
+    if len(defaults) > 1:
+        raise ValueError(f"option {first.name!r} is a number whose default differs between solvers: {defaults}")
+    low, high = min(option.low for option in options), max(option.high for option in options)
+    return "FLOAT", settings | {"default": first.default, "min": low, "max": high, "step": 0.01}
+
+
+# --- from values to options ------------------------------------------------------------------------------------------
+
+
+def chosen_solver(name: Any, values: Mapping[str, Any] = {}) -> tuple[Solver, dict[str, Any]]:
+    """The solver row and the options that were moved from their widget's default.
+
+    A widget at its default says nothing, so it fits every solver. Raises ValueError, naming the widget, for an unknown
+    solver and for an option that the solver does not have.
+    """
+    with about("sampler_name"):
+        row = solver(name)
+    defaults = {each: widget[1]["default"] for each, widget in solver_options().items()}
+    given = {each: value for each, value in values.items() if value != defaults.get(each)}
+    offered = {option.name: option for option in row.options}
+    for each, value in given.items():
+        if each not in offered and each in defaults:
+            others = [other.id for other in solvers().values() if each in {option.name for option in other.options}]
+            raise ValueError(
+                f"{each}: {row.id} has no option {each!r}; set it back to {defaults[each]!r}, "
+                f"or choose a solver that has it: {', '.join(others)}"
+            )
+        with about(each):
+            if each in offered:
+                offered[each].check(value, row.id)
+    return row, given
+
+
+#: what the schedule's text field understands beside the schedule's own options
+_SPAN = (
+    Option("sigma_min", 0.0, "the last positive level", low=0.0),
+    Option("sigma_max", 0.0, "the first level", low=0.0),
+    Option("end", "0", "0 or sigma_min", ("0", "sigma_min")),
+)
+_PAIR = re.compile(r"([^\s,;=]+)\s*=\s*([^\s,;=]+)")
+
+
+def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> dict[str, Any]:
+    """{option: value} of "name=value, name=value". ValueError names the field."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name}: got {text!r}, expected a text of name=value pairs")
+    left = _PAIR.sub("", text).strip(" \t\r\n,;")
+    if left:
+        raise ValueError(f"{name}: cannot read {left!r}; write name=value pairs, for example 'rho=5, sigma_min=0.1'")
+    return read_options([f"{key}={value}" for key, value in _PAIR.findall(text)], offered, name)
+
+
+def read_options_text(text: Any, levels: Schedule, row: Solver | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options in a text field of a schedule, or of a solver and a schedule: (the solver's, the schedule's)."""
+    of_schedule = {option.name: option for option in (*levels.options, *_SPAN)}
+    given = read_text(text, (*(row.options if row else ()), *of_schedule.values()))
+    if given.get("end") == "0":
+        given["end"] = 0
+    of_solver = {key: given.pop(key) for key in list(given) if row and key not in of_schedule}
+    return of_solver, given
+
+
+def refusal(name: str, find: Callable[[Any], object], value: Any) -> Any:
+    """For the host's VALIDATE_INPUTS: True, or why the value of an input is refused.
+
+    A linked input has no value yet; the node looks at it when it runs.
+    """
+    if value is None:
+        return True
+    try:
+        with about(name):
+            find(value)
+    except ValueError as error:
+        return str(error)
+    return True

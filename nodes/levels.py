@@ -1,0 +1,36 @@
+"""The levels that a scheduler widget asks for, as the host passes them on: float32."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from ..samplers.level import Frame
+from ..samplers.schedules import schedule, schedule_row
+from ..samplers.solvers import Solver
+from .inputs import about, read_options_text
+
+
+def as_float32(values: Iterable[float]) -> list[float]:
+    """The numbers rounded as a float32 tensor holds them, still as Python floats."""
+    values = list(values)
+    return list(struct.unpack(f"{len(values)}f", struct.pack(f"{len(values)}f", *values)))
+
+
+def make_levels(
+    scheduler: Any, steps: int, denoise: float, text: Any, frame: Frame, row: Solver | None = None
+) -> tuple[list[float], dict[str, Any]]:
+    """(steps + 1 levels of float32 precision, the solver's options that the text names).
+
+    denoise 0 gives no levels at all, as the host's own schedulers do. ValueError names the input that is wrong.
+    """
+    with about("scheduler"):
+        levels = schedule_row(scheduler)
+    of_solver, of_schedule = read_options_text(text, levels, row)
+    if denoise <= 0.0:
+        return [], of_solver
+    # the host's samplers take a denoise this near to 1 as 1
+    share = 1.0 if denoise > 0.9999 else denoise
+    with about("options" if of_schedule else "scheduler"):
+        return as_float32(schedule(levels.id, steps, frame=frame, denoise=share, **of_schedule)), of_solver

@@ -1,0 +1,63 @@
+"""Our names in the host's own menus: appended in place, nothing of the host replaced.
+
+The host looks a sampler up as `sample_NAME` in comfy.k_diffusion.sampling and shows three lists, two of which may be
+the same object. The schedule menu is left alone unless a setting asks for it: packs that copied that list when they
+were imported then see "Return type mismatch between linked nodes".
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..samplers.menu import PREFIX, menu
+from ..samplers.schedules import Schedule, schedules
+from .host_sampler import Choice, sampler_function
+from .levels import as_float32
+from .model_frame import frame_of
+from .settings import VARIABLE, Settings
+
+log = logging.getLogger("fewstep")
+
+
+def register(settings: Settings) -> None:
+    """Appends what the settings ask for. Twice is as good as once, and a name that is taken is left to its owner."""
+    import comfy.k_diffusion.sampling as functions
+    import comfy.samplers as host
+
+    lists = (host.KSAMPLER_NAMES, host.SAMPLER_NAMES, host.KSampler.SAMPLERS)
+    for name, row in menu(settings.size).items():
+        attribute = f"sample_{name}"
+        if not hasattr(functions, attribute):
+            setattr(functions, attribute, sampler_function(Choice(row)))
+        _append(lists, name)
+    if settings.size == "none":
+        log.info(
+            "fewstep: the sampler menus are left alone (%s or fewstep.json says none); "
+            "workflows that use a %s... name in them are refused",
+            VARIABLE,
+            PREFIX,
+        )
+    if settings.schedules:
+        for row in schedules().values():
+            if row.id not in host.SCHEDULER_HANDLERS:
+                name = PREFIX + row.id
+                host.SCHEDULER_HANDLERS.setdefault(name, host.SchedulerHandler(_handler(row), use_ms=True))
+                _append((host.SCHEDULER_NAMES, host.KSampler.SCHEDULERS), name)
+
+
+def _append(lists: tuple[list[str], ...], name: str) -> None:
+    for names in lists:
+        if name not in names:
+            names.append(name)
+
+
+def _handler(row: Schedule) -> Any:
+    def levels(model_sampling: Any, steps: int) -> Any:
+        import torch
+
+        from ..samplers.schedules import schedule
+
+        return torch.tensor(as_float32(schedule(row.id, steps, frame=frame_of(model_sampling))))
+
+    return levels

@@ -1,0 +1,76 @@
+"""Which calls of which plan a sampling node makes: the whole run, or its part of one that several nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..samplers.level import Frame
+from ..samplers.plan import Plan
+from ..samplers.run import Memory, opens_step
+from .history import carried
+from .host_sampler import Choice, Piece
+
+
+@dataclass(frozen=True)
+class Part:
+    """Calls start..end - 1 of the schedule (as KSamplerAdvanced counts its steps), and what happens at the two ends."""
+
+    start: int
+    end: int
+    add_noise: bool
+    keep_noise: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """A part, decided.
+
+    piece   what is run
+    sigmas  the levels that the host is given: they scale the noise and count the progress
+    shown   the plan to draw, and the `span` of its calls that are made here
+    shared  whether `shown` is the plan of the whole schedule, which a further part can go on with
+    note    what became of the history, for the report; empty for an unsplit run
+    """
+
+    piece: Piece
+    sigmas: list[float]
+    shown: Plan
+    span: tuple[int, int]
+    shared: bool
+    note: str
+
+
+def choose(
+    choice: Choice, levels: list[float], frame: Frame, part: Part, latent: Mapping[str, Any], model: Any
+) -> Work | None:
+    """The work of a part; None when it makes no call. ValueError names the input that is wrong.
+
+    A part that begins and ends between two steps is cut out of the plan of the whole schedule, so that its predictions
+    can be handed on. Otherwise (the end inside a step of several calls, a forced end at sigma 0, no history) it is a
+    run of its own on its levels.
+    """
+    n = max(len(levels) - 1, 0)
+    start, end = part.start, min(part.end, n)
+    if start >= end:
+        return None
+    sigmas = levels[start : end + 1]
+    forced = end < n and not part.keep_noise
+    if forced:
+        sigmas[-1] = 0.0
+    whole = choice.plan(levels, frame)
+    note = ""
+    memory: Memory | None = Memory() if start == 0 else None
+    if start and part.add_noise:
+        note = "noise is added, so this part starts anew"
+    elif start and whole.memory < 2:
+        memory, note = Memory(), "the solver keeps no history: the parts are one run"
+    elif start:
+        memory, note = carried(latent, whole, start, model.model)
+    if memory is not None and not forced and opens_step(whole, start) and opens_step(whole, end):
+        return Work(Piece(whole, start, end, memory), sigmas, whole, (start, end), True, note)
+    own = choice.plan(sigmas, frame)
+    if start and memory is not None:
+        note = "the part does not lie between two steps of the whole run: it is a run of its own"
+    return Work(Piece(own, 0, len(own), Memory()), sigmas, own, (0, len(own)), False, note)

@@ -1,0 +1,114 @@
+"""Runs a part on the host: its noise, its latents, its progress and preview; then the latents and the report."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Any
+
+import torch
+
+from . import history
+from .host_sampler import Choice, sampler_function
+from .parts import Part, Work
+
+#: where newer hosts note in a LATENT which factor an empty one was made for
+_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+
+Result = tuple[dict[str, Any], dict[str, Any], str]
+
+
+def sample_part(
+    work: Work,
+    choice: Choice,
+    model: Any,
+    seed: int,
+    cfg: float,
+    positive: Any,
+    negative: Any,
+    latent: dict[str, Any],
+    part: Part,
+) -> Result:
+    """(LATENT, denoised LATENT, report)."""
+    import comfy.sample
+    import comfy.samplers
+    import comfy.utils
+    import latent_preview
+
+    samples = _fixed(model, latent)
+    noise = (
+        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+        if part.add_noise
+        else _no_noise(samples)
+    )
+    last: dict[str, Any] = {}
+    began = time.perf_counter()
+    out = comfy.sample.sample_custom(
+        model,
+        noise,
+        cfg,
+        comfy.samplers.KSAMPLER(sampler_function(choice, piece=work.piece)),
+        torch.tensor(work.sigmas, dtype=torch.float32),
+        positive,
+        negative,
+        samples,
+        noise_mask=latent.get("noise_mask"),
+        callback=latent_preview.prepare_callback(model, len(work.sigmas) - 1, last),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    seconds = time.perf_counter() - began
+    sampled = {**_plain(latent), "samples": out}
+    denoised = {**_plain(latent), "samples": _denoised(model, last.get("x0"), out)}
+    begin, end = work.span
+    if work.shared and end < len(work.shown):
+        history.carry(sampled, work.shown, end, work.piece.history, model.model)
+    calls = end - begin
+    lines = [
+        str(work.shown),
+        f"made here: calls {begin + 1} to {end} of {len(work.shown)}",
+        f"{calls} model calls in {seconds:.2f} s, {seconds / calls:.3f} s each",
+    ]
+    return sampled, denoised, "\n".join([*lines, *([work.note] if work.note else [])])
+
+
+def unsampled(model: Any, latent: dict[str, Any], part: Part, steps: int, denoise: float) -> Result:
+    """What a part without any call gives: the latent as it came."""
+    same = {**latent, "samples": _fixed(model, latent)}
+    why = "denoise is 0" if denoise <= 0 else f"calls {part.start + 1} to {part.end} of {steps} are none"
+    return same, same, f"no model call: {why}"
+
+
+def _fixed(model: Any, latent: dict[str, Any]) -> Any:
+    """The samples, an empty latent fitted to the model's channels and size as the host's own samplers do it."""
+    import comfy.sample
+
+    fix = comfy.sample.fix_empty_latent_channels
+    ratios = [latent.get(name) for name in _RATIOS]
+    known = len(inspect.signature(fix).parameters) - 2  # none before ComfyUI 0.10
+    return fix(model, latent["samples"], *ratios[: max(known, 0)])
+
+
+def _no_noise(samples: Any) -> Any:
+    if getattr(samples, "is_nested", False):
+        import comfy.nested_tensor
+
+        return comfy.nested_tensor.NestedTensor([torch.zeros_like(each, device="cpu") for each in samples.unbind()])
+    return torch.zeros_like(samples, device="cpu")
+
+
+def _plain(latent: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in latent.items() if name not in (*_RATIOS, history.KEY)}
+
+
+def _denoised(model: Any, x0: Any, out: Any) -> Any:
+    import comfy.utils
+
+    if x0 is None:
+        return out
+    if getattr(out, "is_nested", False) and not x0.is_nested:  # the flat pack of older hosts
+        import comfy.nested_tensor
+
+        shapes = [each.shape for each in out.unbind()]
+        x0 = comfy.nested_tensor.NestedTensor(comfy.utils.unpack_latents(x0, shapes))
+    return model.model.process_latent_out(x0.cpu())

@@ -1,0 +1,50 @@
+"""Fewstep Scheduler -> SIGMAS: the levels of a schedule on the model's own range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..samplers.schedules import schedule_row
+from . import inputs
+from .levels import make_levels
+from .model_frame import frame_of
+from .plot_data import schedule_plot
+from .ranges import see
+from .sampler import CATEGORY
+
+
+class FewstepScheduler:
+    NAME = "Fewstep Scheduler"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Noise levels for exactly `steps` model calls, in the model's own range."
+    SEARCH_ALIASES = [*inputs.ALIASES, "scheduler", "sigmas", "schedule"]
+    RETURN_TYPES = ("SIGMAS",)
+    RETURN_NAMES = ("sigmas",)
+    OUTPUT_TOOLTIPS = ("steps + 1 noise levels, the last one 0.",)
+    FUNCTION = "make"
+    HAS_INTERMEDIATE_OUTPUT = True  # newer hosts then send the plot of a cached node again
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "Whose range of noise levels and time are used."}),
+                "scheduler": inputs.scheduler(),
+                "steps": inputs.steps(),
+                "denoise": inputs.denoise(),
+            },
+            "optional": {"options": inputs.text_options("schedule")},
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, scheduler: Any) -> Any:
+        return inputs.refusal("scheduler", schedule_row, scheduler)
+
+    def make(self, model: Any, scheduler: str, steps: int, denoise: float, options: str = "") -> dict[str, Any]:
+        import torch
+
+        frame = frame_of(model.get_model_object("model_sampling"))
+        levels, _ = make_levels(scheduler, steps, denoise, options, frame)
+        shown = [schedule_plot(levels, see(frame))] if levels else []
+        # float32: some devices have no float64
+        return {"ui": {"fewstep_plot": shown}, "result": (torch.tensor(levels, dtype=torch.float32),)}

@@ -1,0 +1,67 @@
+"""Fewstep Sigmas Info: the levels of any SIGMAS as a table and as a picture."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+from ..samplers.level import Frame, Level, frame, read_sigmas
+from ..samplers.plan import Plan
+from ..samplers.solvers import solver
+from . import inputs
+from .host_sampler import Choice
+from .model_frame import frame_of, snapped
+from .sampler import CATEGORY
+
+
+class FewstepSigmasInfo:
+    NAME = "Fewstep Sigmas Info"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Shows the noise levels, their steps in lambda = log(alpha/sigma), and what a Fewstep sampler does there."
+    SEARCH_ALIASES = [*inputs.ALIASES, "sigmas", "plot", "preview"]
+    RETURN_TYPES = ("STRING", "IMAGE")
+    RETURN_NAMES = ("text", "image")
+    OUTPUT_TOOLTIPS = ("A line for each model call.", "The levels over lambda, with the order of each call.")
+    FUNCTION = "show"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"sigmas": ("SIGMAS", {"tooltip": "Noise levels, from any scheduler node."})},
+            "optional": {
+                "model": ("MODEL", {"tooltip": "Says what sigma means. Without it: flow up to 1, otherwise VE-scaled."}),
+                "sampler": ("SAMPLER", {"tooltip": "A Fewstep sampler whose plan on these levels is shown."}),
+            },
+        }
+
+    def show(self, sigmas: Any, model: Any = None, sampler: Any = None) -> tuple[str, Any]:
+        from .picture import draw
+
+        values = read_sigmas(sigmas)
+        if len(values) < 2:
+            raise ValueError(f"sigmas: got {len(values)} level(s), expected n + 1 >= 2 levels for n model calls")
+        where = _assumed(values) if model is None else frame_of(model.get_model_object("model_sampling"))
+        choice = getattr(getattr(sampler, "sampler_function", None), "fewstep", None)
+        if sampler is not None and choice is None:
+            raise ValueError("sampler: only a Fewstep Sampler can show its plan; leave this input free")
+        plan = (choice or Choice(solver("ddim"))).plan(values, where)
+        named = plan if choice else None
+        return _table(plan, where, values, named, model is None), draw(plan, named is not None)
+
+
+def _assumed(values: list[float]) -> Frame:
+    return frame("flow" if values[0] <= 1.0 else "ve")
+
+
+def _table(plan: Plan, where: Frame, values: list[float], named: Plan | None, assumed: bool) -> str:
+    levels = [where.level(value) for value in snapped(values, where)]
+    head = f"{len(levels) - 1} model calls, {where.name}{' (assumed: no model is connected)' if assumed else ''}"
+    lines = [head, "call      sigma   -> sigma     lambda     step in lambda"]
+    lines += [_line(i, a, b) for i, (a, b) in enumerate(pairwise(levels), 1)]
+    return "\n".join([*lines, *(["", str(named)] if named else [])])
+
+
+def _line(i: int, a: Level, b: Level) -> str:
+    step = b.lam - a.lam if math.isfinite(a.lam) or math.isfinite(b.lam) else math.inf
+    return f"{i:4d} {a.host:>10.5g} -> {b.host:<10.5g} {a.lam:>9.4g}  {step:>9.4g}"

@@ -1,0 +1,47 @@
+"""Which solvers a host's own sampler menu is given, and under which names.
+
+Menus stay short unless a setting asks for more: what the hosts lack or have only in another form. The list is
+append-only, since a published name stands in people's saved work: when a solver is renamed, its old id becomes an alias
+in the solver table and stays listed here.
+"""
+
+from __future__ import annotations
+
+from .names import nearest
+from .solvers import Solver, solver, solvers
+
+PREFIX = "fewstep_"
+
+SHORT = (
+    "dpmpp_3m",
+    "dpmpp_2s",
+    "dpmpp_3s",
+    "dpm_solver_2m",
+    "dpm_solver_3m",
+    "dpm_solver_2s",
+    "dpm_solver_3s",
+    "deis_tab1",
+    "deis_tab2",
+    "deis_tab3",
+    "deis_rhoab3",
+    "deis_rhork_kutta3",
+    "deis_rhork_rk4",
+    "flow_ab2",
+    "flow_ab3",
+    "flow_ab4",
+)
+#: word of the setting -> the names that it stands for; a name of the short list is in `all` even when it is an alias
+_SIZES = {
+    "short": lambda: SHORT,
+    "all": lambda: tuple(dict.fromkeys((*solvers(), *SHORT))),
+    "none": lambda: (),
+}
+SIZES = tuple(_SIZES)
+DEFAULT_SIZE = "short"
+
+
+def menu(size: str = DEFAULT_SIZE) -> dict[str, Solver]:
+    """{menu name: Solver} for a size of menu: short, all or none. ValueError for any other word."""
+    if size not in _SIZES:
+        raise ValueError(nearest("size of menu", size, SIZES))
+    return {PREFIX + name: solver(name) for name in _SIZES[size]()}

@@ -1,0 +1,255 @@
+"""A real ComfyUI for the tests of this folder: in process (`host`, `run_graph`) and as a server (`server`).
+
+COMFYUI_PATH names the checkout. Without it the tests skip; FEWSTEP_REQUIRE_HOSTS=1 makes that a failure.
+COMFYUI_ARGS adds arguments to the server, for example --front-end-root for another version of the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import types
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
+#: the page's first-use dialog would swallow every click
+PAGE_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False}
+
+
+def checkout() -> str:
+    path = os.environ.get("COMFYUI_PATH")
+    if path:
+        return str(Path(path).resolve())
+    if os.environ.get("FEWSTEP_REQUIRE_HOSTS") == "1":
+        pytest.fail("COMFYUI_PATH is not set, and FEWSTEP_REQUIRE_HOSTS asks for the host")
+    return pytest.skip("COMFYUI_PATH is not set: the tests against a real ComfyUI are left out")
+
+
+#: imported by the host at top level and never called by what is tested here; written only where no real one is found
+STUBS = {
+    "torchvision": {
+        "__init__.py": "models = None\nfrom . import ops, transforms\n",
+        "ops.py": "roi_align = deform_conv2d = None\n",
+        "transforms/__init__.py": "class InterpolationMode:\n    NEAREST = 'nearest'\nfrom . import functional\n",
+        "transforms/functional.py": "",
+    },
+    "torchaudio": {
+        "__init__.py": "from . import functional, transforms\n",
+        "functional.py": "",
+        "transforms.py": "class MelScale:\n    pass\n",
+    },
+}
+
+
+def write_stubs(folder: Path) -> str:
+    for package, files in STUBS.items():
+        if importlib.util.find_spec(package) is None:
+            for name, text in files.items():
+                path = folder / package / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    folder.mkdir(exist_ok=True)
+    return str(folder)
+
+
+def make_base(base: Path) -> Path:
+    for name in FOLDERS:
+        (base / name).mkdir()
+    return base
+
+
+# --- in process ------------------------------------------------------------------------------------------------------
+
+
+class QuietServer:
+    """What the host's executor touches of its server."""
+
+    client_id = last_node_id = last_prompt_id = None
+
+    def __init__(self) -> None:
+        self.sockets_metadata: dict[str, Any] = {}
+        self.events: list[tuple[str, Any]] = []
+
+    def send_sync(self, event: str, data: Any, sid: Any = None) -> None:
+        self.events.append((event, data))
+
+    def queue_updated(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> types.SimpleNamespace:
+    """The host's modules, with this pack loaded by the host's own loader. `before` is what its lists held until then."""
+    path = checkout()
+    base = make_base(tmp_path_factory.mktemp("comfy"))
+    sys.path.insert(0, path)
+    sys.path.append(write_stubs(base / "stubs"))
+    argv, sys.argv = sys.argv, ["main.py", "--cpu", "--base-directory", str(base)]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()  # before anything imports comfy.cli_args
+    import comfy.cli_args  # reads sys.argv, once per process
+
+    sys.argv = argv
+    import utils.extra_config  # noqa: F401  before `nodes`, which puts comfy/ (with its own utils.py) on sys.path
+
+    # isort: split
+    import comfy.samplers
+    import execution
+    import nodes
+    from comfy.k_diffusion import sampling
+
+    before: dict[str, Any] = {}
+    empty = base / "custom_nodes" / "empty"
+    empty.mkdir()
+    (empty / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
+
+    async def load() -> None:
+        await nodes.init_builtin_extra_nodes()
+        before["functions"] = {name: value for name, value in vars(sampling).items() if not name.startswith("__")}
+        before["samplers"] = {name: value for name, value in vars(comfy.samplers).items() if not name.startswith("__")}
+        for name in ("KSAMPLER_NAMES", "SAMPLER_NAMES", "SCHEDULER_NAMES"):
+            before[name] = (getattr(comfy.samplers, name), list(getattr(comfy.samplers, name)))
+        before["handlers"] = dict(comfy.samplers.SCHEDULER_HANDLERS)
+        before["modules"] = set(sys.modules)
+        for folder in (empty, PACK):
+            began = time.perf_counter()
+            assert await nodes.load_custom_node(str(folder), module_parent="custom_nodes")
+            before[f"seconds {folder.name if folder == empty else 'pack'}"] = time.perf_counter() - began
+        before["modules after"] = set(sys.modules)
+
+    asyncio.run(load())
+    return types.SimpleNamespace(nodes=nodes, execution=execution, before=before, base=base)
+
+
+Graph = dict[str, Any]
+
+
+@pytest.fixture
+def run_graph(host: types.SimpleNamespace) -> Callable[[Graph], types.SimpleNamespace]:
+    """Validates and executes an API-format prompt with the host's own validator and executor."""
+
+    def run(prompt: Graph) -> types.SimpleNamespace:
+        cls, server = host.execution.PromptExecutor, QuietServer()
+        cached = "cache_args" in inspect.signature(cls).parameters  # not on 0.3.64
+        executor = cls(server, **({"cache_args": {"lru": 0, "ram": 0, "ram_inactive": 0}} if cached else {}))
+        ok, error, outputs, node_errors = asyncio.run(host.execution.validate_prompt("p", prompt, None))
+        if not ok:
+            return types.SimpleNamespace(ok=False, error=error, node_errors=node_errors)
+        executor.execute(prompt, "p", {"client_id": "t"}, outputs)
+        return types.SimpleNamespace(
+            ok=executor.success,
+            history=executor.history_result,
+            events=server.events,
+            messages=executor.status_messages,
+        )
+
+    return run
+
+
+# --- as a server -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Server:
+    address: str
+    base: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, data: Any) -> tuple[int, Any]:
+        """(status, JSON or None) of a JSON or raw body."""
+        body = data if isinstance(data, bytes) else json.dumps(data).encode()
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            try:
+                return error.code, json.loads(text)
+            except ValueError:
+                return error.code, None
+
+    def finish(self, prompt: Graph, timeout: float = 120) -> Any:
+        """Queues a prompt and waits for its entry in the host's history."""
+        status, answer = self.post("/prompt", {"prompt": prompt, "client_id": "tests"})
+        assert status == 200, answer
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            entry = self.get(f"/history/{answer['prompt_id']}").get(answer["prompt_id"])
+            if entry is not None and entry["status"]["status_str"]:
+                return entry
+            time.sleep(0.1)
+        raise AssertionError(f"the prompt did not finish in {timeout} s\n{self.log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the host with this pack (and an empty one, for comparison) in its custom_nodes."""
+    path = checkout()
+    base = make_base(tmp_path_factory.mktemp("server"))
+    settings = base / "user" / "default" / "comfy.settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps(PAGE_SETTINGS))
+    (base / "custom_nodes" / "fewstep").symlink_to(PACK)
+    log, port = base / "server.log", free_port()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": write_stubs(base / "stubs"),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(base),
+        "PYTHONWARNINGS": "ignore",
+    }
+    command = [
+        sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base),
+        "--disable-api-nodes", "--disable-auto-launch", "--database-url", "sqlite:///:memory:",
+        "--preview-method", "latent2rgb", *shlex.split(os.environ.get("COMFYUI_ARGS", "")),
+    ]  # fmt: skip
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=path, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    found = Server(f"127.0.0.1:{port}", base, log)
+    try:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                found.get("/system_stats")
+                break
+            except (OSError, ValueError):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise AssertionError(f"ComfyUI did not start:\n{log.read_text()[-4000:]}") from None
+                time.sleep(0.2)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
