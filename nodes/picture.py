@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from ..samplers.plan import Plan
+from ..samplers.report import orders
 
 _SIZE = (960, 420)
 _SCALE = 2  # drawn larger and scaled down, which smooths the lines
@@ -33,7 +34,8 @@ class _Plot:
         self.font = ImageFont.load_default()
         lams = [level.lam for level in plan.levels if math.isfinite(level.lam)] or [0.0]
         self.low, self.high = min(lams), max(lams)
-        self.top = max((call.exact_degree + 1 for call in plan), default=1)
+        self.orders = orders(plan)
+        self.top = max(self.orders)
 
     def x(self, lam: float) -> float:
         """The place of a lambda; infinite ones stand at the border, a twelfth of the width outside."""
@@ -70,7 +72,7 @@ class _Plot:
                 self.line([(_LEFT, self.y(order)), (_SIZE[0] - _RIGHT, self.y(order))], "#ececf1", 1)
             self.text((10, _TOP - 22), "order")
         for i, call in enumerate(plan):
-            self._call(i, call.level.lam, call.target.lam, call.exact_degree + 1)
+            self._call(i, call.level.lam, call.target.lam, self.orders[i])
 
     def _call(self, i: int, lam: float, to: float, order: int) -> None:
         stage = i > 0 and not self.plan.calls[i - 1].closes
