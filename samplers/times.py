@@ -162,6 +162,8 @@ class CosineVP:
         return math.sqrt(math.sin(swept) * math.sin(swept + 2 * start)) / math.cos(start + swept)
 
     def time(self, sigma: float) -> float:
+        if sigma == 0.0:
+            return 0.0  # 0/0 below where s is 0
         start = self._start
         # tan^2 b = tan^2 a + sigma^2/cos^2 a
         extra = (sigma / math.cos(start)) ** 2

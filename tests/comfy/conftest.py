@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 PACK = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # for exact.py, which these tests share
 FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
 #: the page's first-use dialog would swallow every click
 PAGE_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False}
