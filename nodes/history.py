@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..samplers.plan import Call, Plan
-from ..samplers.run import Memory
+from ..samplers.run import Memory, history_needed
 
 KEY = "fewstep_history"
 
@@ -52,7 +52,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 def carry(latent: dict[str, Any], plan: Plan, at: int, memory: Memory, model: Any) -> None:
     """Puts the record into a LATENT that holds the state before call `at`; the tensors move to the samples' device."""
-    kept = list(memory)[: max(plan.memory - 1, 0)]
+    kept = list(memory)[: history_needed(plan, at)]
     device = _tensors(latent["samples"])[0].device
     latent[KEY] = Record(
         fingerprint(latent),

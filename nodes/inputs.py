@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..samplers.names import nearest
 from ..samplers.options import Option, read_options
 from ..samplers.schedules import Schedule, schedules
 from ..samplers.solvers import Solver, solver, solvers
@@ -141,6 +142,11 @@ def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> di
     left = _PAIR.sub("", text).strip(" \t\r\n,;")
     if left:
         raise ValueError(f"{name}: cannot read {left!r}; write name=value pairs, for example 'rho=5, sigma_min=0.1'")
+    offered = list(offered)
+    known = [option.name for option in offered]
+    for key, _ in _PAIR.findall(text):
+        if key not in known:
+            raise ValueError(f"{name}: " + nearest("option", key, known))
     return read_options([f"{key}={value}" for key, value in _PAIR.findall(text)], offered, name)
 
 

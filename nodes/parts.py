@@ -8,7 +8,7 @@ from typing import Any
 
 from ..samplers.level import Frame
 from ..samplers.plan import Plan
-from ..samplers.run import Memory, opens_step
+from ..samplers.run import Memory, history_needed, opens_step
 from .history import carried
 from .host_sampler import Choice, Piece
 
@@ -60,17 +60,23 @@ def choose(
     if forced:
         sigmas[-1] = 0.0
     whole = choice.plan(levels, frame)
-    note = ""
-    memory: Memory | None = Memory() if start == 0 else None
-    if start and part.add_noise:
-        note = "noise is added, so this part starts anew"
-    elif start and whole.memory < 2:
-        memory, note = Memory(), "the solver keeps no history: the parts are one run"
-    elif start:
-        memory, note = carried(latent, whole, start, model.model)
-    if memory is not None and not forced and opens_step(whole, start) and opens_step(whole, end):
+    memory, note = _history(whole, start, end, part, latent, model)
+    if memory is not None and not forced:
         return Work(Piece(whole, start, end, memory), sigmas, whole, (start, end), True, note)
     own = choice.plan(sigmas, frame)
-    if start and memory is not None:
-        note = "the part does not lie between two steps of the whole run: it is a run of its own"
     return Work(Piece(own, 0, len(own), Memory()), sigmas, own, (0, len(own)), False, note)
+
+
+def _history(
+    whole: Plan, start: int, end: int, part: Part, latent: Mapping[str, Any], model: Any
+) -> tuple[Memory | None, str]:
+    """(what the calls of a part remember, None for a run of its own; one sentence for the report)."""
+    if not (opens_step(whole, start) and opens_step(whole, end)):
+        return None, "the cut lies inside a step of several calls: this part is a run of its own"
+    if start == 0:
+        return Memory(), ""
+    if part.add_noise:
+        return None, "noise is added, so this part starts anew"
+    if not history_needed(whole, start):
+        return Memory(), "no history is needed at this cut: the parts are one run"
+    return carried(latent, whole, start, model.model)

@@ -106,9 +106,10 @@ def _denoised(model: Any, x0: Any, out: Any) -> Any:
 
     if x0 is None:
         return out
-    if getattr(out, "is_nested", False) and not x0.is_nested:  # the flat pack of older hosts
+    clean = model.model.process_latent_out(x0.cpu())
+    if getattr(out, "is_nested", False) and not getattr(clean, "is_nested", False):
         import comfy.nested_tensor
 
-        shapes = [each.shape for each in out.unbind()]
-        x0 = comfy.nested_tensor.NestedTensor(comfy.utils.unpack_latents(x0, shapes))
-    return model.model.process_latent_out(x0.cpu())
+        # older hosts hand the flat pack of nested latents on
+        return comfy.nested_tensor.NestedTensor(comfy.utils.unpack_latents(clean, [each.shape for each in out.unbind()]))
+    return clean

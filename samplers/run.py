@@ -99,6 +99,13 @@ def opens_step(plan: Plan, i: int) -> bool:
     return 0 <= i <= len(plan) and (i == 0 or plan.calls[i - 1].closes)
 
 
+def history_needed(plan: Plan, begin: int, end: int | None = None) -> int:
+    """How many predictions from before call `begin` the calls begin..end - 1 use."""
+    # call i uses predictions up to len(weights) - 1 calls back
+    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:end])), default=0)
+    return max(0, min(needed, begin))
+
+
 def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> None:
     asked = getattr(model, "fewstep_frame", plan.frame.name)  # what fewstep.wrap made the denoiser for
     if asked != plan.frame.name:
@@ -111,9 +118,7 @@ def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> 
             raise ValueError(f"cannot {word} at call {i}: it does not open a step of this plan of {len(plan)} calls")
     if not begin < end:
         raise ValueError(f"cannot begin at call {begin} and end before call {end}: that makes no call")
-    # call i uses predictions up to len(weights) - 1 calls back
-    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:end])), default=0)
-    needed = min(needed, begin)
+    needed = history_needed(plan, begin, end)
     if known < needed:
         raise ValueError(f"beginning at call {begin} takes the last {needed} prediction(s), got {known}")
 
