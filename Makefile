@@ -6,14 +6,19 @@ STAMP := $(VENV)/.requirements-installed
 REQUIREMENTS := dev-requirements.txt dev-requirements-nodeps.txt
 # processes for the tests; each computes on one thread, so more than the cores does not pay
 JOBS ?= 2
-FOLDERS := samplers demo commands
+FOLDERS := samplers nodes demo commands
 # mypy and the benchmarks must see the checkout under its package name, whatever its folder is called: hence a link
 PACKAGE := $(VENV)/package
+
+# the tests inside ComfyUI: COMFYUI_PATH names a checkout, COMFYUI_PYTHON an interpreter that can run it (with pytest)
+COMFY_VENV := .venv-comfy
+COMFY_STAMP := $(COMFY_VENV)/.requirements-installed
+COMFYUI_PYTHON ?= $(COMFY_VENV)/bin/python
 
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check docs bench-cost bench-defaults clean
+.PHONY: setup demo test test-comfy check docs bench-cost bench-defaults clean
 
 setup: $(STAMP)
 
@@ -30,6 +35,17 @@ demo: setup
 test: setup
 	$(PY) -m pytest -n $(JOBS)
 
+ifeq ($(COMFYUI_PYTHON),$(COMFY_VENV)/bin/python)
+test-comfy: $(COMFY_STAMP)
+endif
+test-comfy:
+	$(COMFYUI_PYTHON) -m pytest tests/comfy
+
+$(COMFY_STAMP): tests/comfy/requirements.txt
+	test -x $(COMFY_VENV)/bin/python || $(PYTHON) -m venv $(COMFY_VENV)
+	$(COMFY_VENV)/bin/python -m pip install --quiet -r tests/comfy/requirements.txt
+	touch $@
+
 check: setup
 	$(PY) -m ruff check .
 	MYPYPATH=$(PACKAGE) $(PY) -m mypy -m fewstep -m fewstep.__main__ $(FOLDERS:%=-p fewstep.%)
@@ -43,4 +59,4 @@ bench-cost bench-defaults: bench-%: setup
 	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info
+	rm -rf $(VENV) $(COMFY_VENV) out build dist *.egg-info

@@ -50,7 +50,8 @@ def make_plan(args: argparse.Namespace, frame: str) -> Plan:
     args.schedule = levels.id
     sigmas = schedule(
         args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
-        end=0 if args.end == "0" else args.end, **read_options(args.schedule_option, levels.options, "--schedule-option"),
+        end=0 if args.end == "0" else args.end,
+        **read_options(args.schedule_option, levels.options, "--schedule-option"),
     )  # fmt: skip
     return plan(row, sigmas, frame, **read_options(args.option, row.options))
 

@@ -1,47 +1,14 @@
-"""The two trained demo networks: what each one predicts, and how to load it."""
+"""The two trained demo networks, loaded."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors import safe_open
 
+from .catalog import CLASSES, NETWORKS, Network
 from .unet import IMAGE_SIZE, NULL_CLASS, NUM_CLASSES, UNet
 
 __all__ = ["CLASSES", "IMAGE_SIZE", "NETWORKS", "NULL_CLASS", "NUM_CLASSES", "Network", "load"]
-
-FOLDER = Path(__file__).resolve().parent
-
-CLASSES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
-
-
-@dataclass(frozen=True)
-class Network:
-    """What a sampler must know of one trained network; README.md beside this file says the rest."""
-
-    name: str
-    predicts: str  # as in fewstep.wrap: "noise" is the noise itself, "flow" is noise minus clean picture
-    frame: str  # the states that it was trained on
-
-    @property
-    def weights(self) -> Path:
-        return FOLDER / f"{self.name}.safetensors"
-
-
-NETWORKS = {network.name: network for network in (Network("vp", "noise", "vp"), Network("flow", "flow", "flow"))}
 
 
 def load(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> UNet:

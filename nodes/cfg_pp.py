@@ -37,8 +37,8 @@ def options_for(row: Solver, given: Mapping[str, Any]) -> dict[str, Any]:
 def check_plan(plan: Plan) -> None:
     """ValueError where the plan converts an earlier prediction to another kind.
 
-    Such a conversion works its way back to the state that the prediction was made for, through updates that know nothing
-    of the moves in between.
+    Such a conversion works its way back to the state that the prediction was made for, through updates that know
+    nothing of the moves in between.
     """
     kept: list[str] = []
     for call in plan:
@@ -47,7 +47,7 @@ def check_plan(plan: Plan) -> None:
         if any(kind != call.form for kind in older):
             raise ValueError(
                 f"cfg_pp: {plan.solver} on these levels turns earlier {older[0]} predictions into {call.form} ones, "
-                "and would take their states for unmoved; leave last at auto, or choose another solver, for example dpmpp_2m"
+                "and would take their states for unmoved; leave last at auto, or choose for example dpmpp_2m"
             )
 
 
@@ -89,5 +89,3 @@ class Guidance:
         if step.level.alpha == 0.0:
             return None
         return step.x + step.level.alpha * (step.denoised - unguided.to(step.x.dtype))
-
-

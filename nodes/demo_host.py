@@ -12,7 +12,9 @@ import comfy.supported_models_base
 import torch
 from torch import Tensor, nn
 
-from ..demo.networks import IMAGE_SIZE, load
+from ..demo.networks import IMAGE_SIZE, NULL_CLASS, load
+
+__all__ = ["NULL_CLASS", "VAE", "condition", "model"]
 
 #: network -> how the host samples such a model, and with which settings
 _KINDS: dict[str, tuple[str, dict[str, Any]]] = {"vp": ("EPS", {}), "flow": ("FLOW", {"shift": 1.0})}
@@ -28,13 +30,13 @@ class _Grey(comfy.latent_formats.LatentFormat):  # type: ignore[misc]
     scale_factor = 1.0
     latent_channels = 1
     spacial_downscale_ratio = 8
-    latent_rgb_factors = [[1.0, 1.0, 1.0]]  # noqa: RUF012 (the host's own form)
+    latent_rgb_factors = [[1.0, 1.0, 1.0]]
 
 
 class _Config(comfy.supported_models_base.BASE):  # type: ignore[misc]
     # the network is ours to build, not the host's
-    unet_config = {"disable_unet_model_creation": True}  # noqa: RUF012
-    unet_extra_config = {}  # noqa: RUF012
+    unet_config = {"disable_unet_model_creation": True}
+    unet_extra_config: dict[str, Any] = {}
     latent_format = _Grey
     memory_usage_factor = 0.1
 
@@ -51,11 +53,12 @@ class _Network(nn.Module):
         if x.ndim != 4 or x.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
             raise ValueError(
                 f"latent_image: the demo networks draw {IMAGE_SIZE}x{IMAGE_SIZE} latents, got {tuple(x.shape)}; "
-                f"use Empty Latent Image at {8 * IMAGE_SIZE}x{8 * IMAGE_SIZE}, or encode a {IMAGE_SIZE}x{IMAGE_SIZE} picture"
+                f"use Empty Latent Image at {8 * IMAGE_SIZE}x{8 * IMAGE_SIZE}, "
+                f"or encode a picture of {IMAGE_SIZE}x{IMAGE_SIZE}"
             )
         if context is None:
             raise ValueError("positive: the demo networks take the conditions of the Fewstep Demo Model node")
-        y = context[:, 0, 0].round().long().clamp(0, 10)
+        y = context[:, 0, 0].round().long().clamp(0, NULL_CLASS)
         answer: Tensor = self.net(x, timesteps.to(x.dtype), y)
         return answer
 

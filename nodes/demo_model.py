@@ -1,10 +1,10 @@
-"""Fewstep Demo Model: the shipped networks as a MODEL, conditions and VAE of the host, so that examples run anywhere."""
+"""Fewstep Demo Model: the shipped networks as a MODEL, conditions and VAE, so that the examples run anywhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..demo.networks import CLASSES, NETWORKS, NULL_CLASS
+from ..demo.catalog import CLASSES, NETWORKS
 from . import inputs
 from .sampler import CATEGORY
 
@@ -51,5 +51,5 @@ class FewstepDemoModel:
 
         every = list(range(len(CLASSES)))
         positive = every if positive_class == _EVERY else [CLASSES.index(positive_class)]
-        negative = [NULL_CLASS if negative_class == _NONE else CLASSES.index(negative_class)]
+        negative = [demo_host.NULL_CLASS if negative_class == _NONE else CLASSES.index(negative_class)]
         return demo_host.model(network), demo_host.condition(positive), demo_host.condition(negative), demo_host.VAE()

@@ -52,9 +52,7 @@ class Piece:
 Tell = Callable[[Plan], None]
 
 
-def sampler_function(
-    choice: Choice, *, tell: Tell | None = None, piece: Piece | None = None
-) -> Callable[..., Tensor]:
+def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
 
     Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are

@@ -1,4 +1,4 @@
-"""Tells the page the levels that a sampler node really ran on: its output is used after the node itself has finished."""
+"""Tells the page the levels that a sampler node really ran on: its output is used after the node has finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ComfyUI's loader asks for: the nodes by id and their names. Importing it puts our names into the host's menus."""
+"""What ComfyUI's loader asks for: the nodes by id and their names. Importing it fills the host's menus."""
 
 from __future__ import annotations
 

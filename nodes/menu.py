@@ -39,10 +39,10 @@ def register(settings: Settings) -> None:
             PREFIX,
         )
     if settings.schedules:
-        for row in schedules().values():
-            if row.id not in host.SCHEDULER_HANDLERS:
-                name = PREFIX + row.id
-                host.SCHEDULER_HANDLERS.setdefault(name, host.SchedulerHandler(_handler(row), use_ms=True))
+        for id, levels in schedules().items():
+            if id not in host.SCHEDULER_HANDLERS:
+                name = PREFIX + id
+                host.SCHEDULER_HANDLERS.setdefault(name, host.SchedulerHandler(_handler(levels), use_ms=True))
                 _append((host.SCHEDULER_NAMES, host.KSampler.SCHEDULERS), name)
 
 

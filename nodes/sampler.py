@@ -37,9 +37,7 @@ class FewstepSampler:
         """Takes ids, aliases and old names; a linked name is looked at when it is known."""
         return inputs.refusal("sampler_name", solver, sampler_name)
 
-    def make(
-        self, sampler_name: str, cfg_pp: bool = False, unique_id: str | None = None, **options: Any
-    ) -> tuple[Any]:
+    def make(self, sampler_name: str, cfg_pp: bool = False, unique_id: str | None = None, **options: Any) -> tuple[Any]:
         import comfy.samplers
 
         row, chosen = inputs.chosen_solver(sampler_name, options)

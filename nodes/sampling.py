@@ -37,9 +37,7 @@ def sample_part(
 
     samples = _fixed(model, latent)
     noise = (
-        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
-        if part.add_noise
-        else _no_noise(samples)
+        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")) if part.add_noise else _no_noise(samples)
     )
     last: dict[str, Any] = {}
     began = time.perf_counter()
@@ -111,5 +109,6 @@ def _denoised(model: Any, x0: Any, out: Any) -> Any:
         import comfy.nested_tensor
 
         # older hosts hand the flat pack of nested latents on
-        return comfy.nested_tensor.NestedTensor(comfy.utils.unpack_latents(clean, [each.shape for each in out.unbind()]))
+        shapes = [each.shape for each in out.unbind()]
+        return comfy.nested_tensor.NestedTensor(comfy.utils.unpack_latents(clean, shapes))
     return clean

@@ -40,7 +40,7 @@ def read(user_folder: Path, environment: Mapping[str, str] = os.environ) -> Sett
     try:
         given: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); write for example {{\"menu\": \"short\"}}") from None
+        raise ValueError(f'{path} is not JSON ({error}); write for example {{"menu": "short"}}') from None
     if not isinstance(given, dict) or not set(given) <= {"menu"}:
         raise ValueError(f'{path} holds {given!r}, expected {{"menu": "short"}}')
     return _parse(given.get("menu", DEFAULT_SIZE), str(path))

@@ -18,7 +18,7 @@ from .sampler import CATEGORY
 class FewstepSigmasInfo:
     NAME = "Fewstep Sigmas Info"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Shows the noise levels, their steps in lambda = log(alpha/sigma), and what a Fewstep sampler does there."
+    DESCRIPTION = "Shows noise levels, their steps in lambda = log(alpha/sigma), and what a Fewstep sampler does there."
     SEARCH_ALIASES = [*inputs.ALIASES, "sigmas", "plot", "preview"]
     RETURN_TYPES = ("STRING", "IMAGE")
     RETURN_NAMES = ("text", "image")
@@ -30,7 +30,7 @@ class FewstepSigmasInfo:
         return {
             "required": {"sigmas": ("SIGMAS", {"tooltip": "Noise levels, from any scheduler node."})},
             "optional": {
-                "model": ("MODEL", {"tooltip": "Says what sigma means. Without it: flow up to 1, otherwise VE-scaled."}),
+                "model": ("MODEL", {"tooltip": "Says what sigma means. Without it: flow up to 1, else VE-scaled."}),
                 "sampler": ("SAMPLER", {"tooltip": "A Fewstep sampler whose plan on these levels is shown."}),
             },
         }

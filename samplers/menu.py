@@ -7,6 +7,8 @@ in the solver table and stays listed here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .names import nearest
 from .solvers import Solver, solver, solvers
 
@@ -31,7 +33,7 @@ SHORT = (
     "flow_ab4",
 )
 #: word of the setting -> the names that it stands for; a name of the short list is in `all` even when it is an alias
-_SIZES = {
+_SIZES: dict[str, Callable[[], tuple[str, ...]]] = {
     "short": lambda: SHORT,
     "all": lambda: tuple(dict.fromkeys((*solvers(), *SHORT))),
     "none": lambda: (),

@@ -76,6 +76,6 @@ def orders(plan: Plan) -> list[int]:
     for call in plan:
         inside += 1  # calls of this step so far; a zero weight at the end of the list is left out of it
         combined = max(len(call.weights), inside)
-        found.append(max(call.exact_degree + 1, min(plan.order, combined)))
+        found.append(min(plan.order, max(call.exact_degree + 1, combined)))
         inside = 0 if call.closes else inside
     return found

@@ -111,3 +111,11 @@ def test_unknown_names_get_the_nearest_match() -> None:
         times.Table((1.0, 1.0, 2.0))
     with pytest.raises(ValueError, match="shift"):
         times.FlowShift(0.0)
+
+
+def test_a_cosine_schedule_without_offset_is_the_arctangent() -> None:
+    """The time of continuous v models: t = (2/pi) atan(sigma), 0 at sigma 0."""
+    made = times.CosineVP(0.0)
+    assert made.time(0.0) == 0.0
+    for sigma in (1e-6, 0.03, 1.0, 500.0):
+        assert made.time(sigma) == pytest.approx(2 / math.pi * math.atan(sigma), rel=1e-14)

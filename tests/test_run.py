@@ -11,7 +11,7 @@ import fewstep
 import pytest
 import torch
 from fewstep.samplers.plan import FROM_DATA
-from fewstep.samplers.run import steps
+from fewstep.samplers.run import Memory, history_needed, opens_step, steps
 from harness import finish, offered
 
 Tensor = torch.Tensor
@@ -332,3 +332,44 @@ def test_plan_prints_what_it_does() -> None:
     assert "on flow this is flow_ab3" in text
     assert text.count("ask at") == 4
     assert offered("deis_tab2", start="2s") == {"start": "2s"}
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_pieces_that_share_a_memory_are_bit_equal_to_the_whole(id: str, dtype: torch.dtype) -> None:
+    """The deque holds predictions as the run itself keeps them, unrounded factors included."""
+    frame = frame_of(id)
+    plan = fewstep.plan(id, levels(frame, 9), frame)
+    x = start(frame, (2, 3), dtype)
+    whole = fewstep.run(plan, MODELS[frame], x)
+    for cut in range(1, len(plan)):
+        if not opens_step(plan, cut):
+            with pytest.raises(ValueError, match=f"cannot end at call {cut}: it does not open a step"):
+                fewstep.run(plan, MODELS[frame], x, end=cut)
+            continue
+        memory: Memory = Memory()
+        state = fewstep.run(plan, MODELS[frame], x, end=cut, history=memory)
+        assert len(memory) >= history_needed(plan, cut)
+        assert torch.equal(fewstep.run(plan, MODELS[frame], state, begin=cut, history=memory), whole)
+
+
+def test_a_piece_needs_a_call_and_its_history() -> None:
+    plan = fewstep.plan("dpm_solver_3m", levels("ve", 6))
+    with pytest.raises(ValueError, match="cannot begin at call 3 and end before call 3: that makes no call"):
+        fewstep.run(plan, gaussian, start("ve", (1, 2)), begin=3, end=3, history=Memory())
+    with pytest.raises(ValueError, match="beginning at call 3 takes the last 2 prediction"):
+        fewstep.run(plan, gaussian, start("ve", (1, 2)), begin=3, history=Memory())
+    assert [history_needed(plan, i) for i in range(6)] == [0, 1, 2, 2, 2, 0]
+
+
+def test_a_callback_can_move_the_state() -> None:
+    """What it returns takes the place of the state, for the prediction and for the update."""
+    sigmas = [4.0, 1.0, 0.25]
+    x = start("ve", (2, 3))
+    moves = iter([0.5, -0.25])
+    out = fewstep.run(fewstep.plan("ddim", sigmas), gaussian, x, callback=lambda step: step.x + next(moves))
+    by_hand = x
+    for (s, t), move in zip([(4.0, 1.0), (1.0, 0.25)], [0.5, -0.25], strict=True):
+        answer = gaussian(by_hand, torch.full((2,), s))
+        by_hand = answer + t / s * (by_hand + move - answer)
+    assert torch.allclose(out, by_hand, rtol=1e-12)

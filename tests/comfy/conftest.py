@@ -96,11 +96,13 @@ class QuietServer:
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> types.SimpleNamespace:
-    """The host's modules, with this pack loaded by the host's own loader. `before` is what its lists held until then."""
+    """The host's modules, with this pack loaded by the host's loader; `before` is what its lists held until then."""
     path = checkout()
     base = make_base(tmp_path_factory.mktemp("comfy"))
     sys.path.insert(0, path)
-    sys.path.append(write_stubs(base / "stubs"))
+    stubs = write_stubs(base / "stubs")
+    os.environ["FEWSTEP_STUBS"] = stubs  # for the tests that start a process of their own
+    sys.path.append(stubs)
     argv, sys.argv = sys.argv, ["main.py", "--cpu", "--base-directory", str(base)]
     import comfy.options
 
@@ -113,8 +115,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> types.SimpleNamespace:
     # isort: split
     import comfy.samplers
     import execution
-    import nodes
     from comfy.k_diffusion import sampling
+
+    import nodes
 
     before: dict[str, Any] = {}
     empty = base / "custom_nodes" / "empty"

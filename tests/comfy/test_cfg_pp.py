@@ -81,7 +81,7 @@ def test_every_solver_of_one_call_per_step_runs_with_it(id: str, kind: str) -> N
 def test_plans_that_look_back_through_moved_states_are_refused() -> None:
     """At flow sigma 1 the noise form keeps the data prediction, and the second call converts it."""
     for id, options in (("dpm_solver_2m", {}), ("dpmpp_3m", {"last": "regular"})):
-        with pytest.raises(ValueError, match="cfg_pp: .* turns earlier data predictions into"):
+        with pytest.raises(ValueError, match=r"cfg_pp: .* turns earlier data predictions into"):
             run(guided("FLOW"), sampler_function(Choice(ROWS[id], options, cfg_pp=True)), 8, 1.0, NOISE)
 
 
@@ -99,8 +99,9 @@ def test_a_guider_without_a_negative_is_refused() -> None:
     guider = Guider_Basic(guided("EPS"))
     guider.set_conds([[torch.ones(1, 1, 8), {}]])
     sampler = comfy.samplers.KSAMPLER(sampler_function(Choice(ROWS["dpmpp_2m"], {}, cfg_pp=True)))
+    levels = torch.tensor([14.6, 1.0, 0.0])
     with pytest.raises(ValueError, match="cfg_pp: the guider gives no negative prediction"):
-        guider.sample(NOISE, torch.zeros_like(NOISE), sampler, torch.tensor([14.6, 1.0, 0.0]), disable_pbar=True, seed=0)
+        guider.sample(NOISE, torch.zeros_like(NOISE), sampler, levels, disable_pbar=True, seed=0)
 
 
 def test_it_leaves_the_models_options_as_they_were() -> None:
@@ -108,5 +109,3 @@ def test_it_leaves_the_models_options_as_they_were() -> None:
     before = dict(patcher.model_options)
     run(patcher, sampler_function(Choice(ROWS["dpmpp_2m"], {}, cfg_pp=True)), 4, 1.5, NOISE)
     assert patcher.model_options == before
-
-

@@ -64,7 +64,7 @@ def test_the_frame_has_the_models_range_and_time(kind: str, settings: dict[str, 
 
 
 def _host_time(sampling: Any, sigma: float) -> Any:
-    """The host's time label; where a model is shifted, the time before the shift, from which the host makes schedules."""
+    """The host's time label; on shifted models the time before the shift, from which schedules are made."""
     if hasattr(sampling, "shift"):
         low, high = 0.0, float(getattr(sampling, "multiplier", 1.0))
         for _ in range(60):  # the host has only sigma(t), increasing
@@ -100,7 +100,7 @@ def test_patched_sampling_is_honoured() -> None:
 
 
 def test_noise_scale_changes_the_noise_and_not_the_solver() -> None:
-    """x = (1 - sigma) x0 + sigma s n: on Gaussian data the latent is s times that of s = 1 when the data are scaled too."""
+    """x = (1 - sigma) x0 + sigma s n: with data s times as large, the latent is s times that of s = 1."""
     patcher = exact_model(gaussian, "FLOW", {"shift": 3.0})
     sampling = patcher.get_model_object("model_sampling")
     if not hasattr(sampling, "set_noise_scale"):
@@ -131,7 +131,7 @@ SCHEDULES = {
     "beta": "beta",
 }
 #: Where the host does something else, and by how much the levels differ (measured 0.68, 3.7e-3, 3.3e-2, 3.6e-3):
-#: on Flux it takes sigma_min for a time and shifts it again; on flow models it rounds beta's quantiles to whole entries.
+#: on Flux it takes sigma_min for a time and shifts it again; on flow models it rounds beta's quantiles to entries.
 DIFFERENT = {
     ("time_uniform", "FLUX"): 0.7,
     ("sgm_uniform", "FLUX"): 4e-3,

@@ -1,4 +1,4 @@
-"""Our nodes in the real host, in process: graphs that run, doors that agree, parts that join, inputs that are refused."""
+"""Our nodes in the real host, in process: doors that agree, parts that join, inputs that are refused."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def test_every_door_gives_the_same_latent(host: types.SimpleNamespace, run_graph
         "sigmas": node("FewstepScheduler", model=["demo", 0], scheduler=scheduler, steps=8, denoise=1.0),
         "sampler": node("FewstepSampler", sampler_name="dpmpp_3m"),
         "custom": node(
-            "SamplerCustom", **WIRES, add_noise=True, noise_seed=1, cfg=2.0, sampler=["sampler", 0], sigmas=["sigmas", 0]
+            "SamplerCustom", **WIRES, add_noise=True, noise_seed=1, cfg=2.0, sampler=["sampler", 0],
+            sigmas=["sigmas", 0],
         ),
         **saved("node"), **saved("menu"), **saved("custom"),
     }  # fmt: skip
@@ -295,7 +296,8 @@ def test_latents_of_other_dimensions(host: types.SimpleNamespace, shape: tuple[i
 
     def run(latent: dict[str, Any], **inputs: Any) -> Any:
         settings = SETTINGS | {"seed": 3, "cfg": 1.0, "scheduler": "simple"} | inputs
-        return FewstepKSampler().sample(patcher, **settings, positive=CONDITION, negative=CONDITION, latent_image=latent)
+        wires = {"positive": CONDITION, "negative": CONDITION, "latent_image": latent}
+        return FewstepKSampler().sample(patcher, **settings, **wires)
 
     empty = {"samples": torch.zeros(shape)}
     whole = run(empty)["result"][0]["samples"]

@@ -1,0 +1,333 @@
+"""Our side of the ComfyUI interface, without the host: what tests/comfy runs inside the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fewstep
+import pytest
+import torch
+from fewstep.nodes import history, inputs, parts, ranges, routes, settings
+from fewstep.nodes.demo_model import FewstepDemoModel
+from fewstep.nodes.host_sampler import Choice
+from fewstep.nodes.ksampler import FewstepKSampler
+from fewstep.nodes.levels import as_float32, make_levels
+from fewstep.nodes.plot_data import from_widgets
+from fewstep.nodes.sampler import FewstepSampler
+from fewstep.nodes.scheduler import FewstepScheduler
+from fewstep.nodes.sigmas_info import FewstepSigmasInfo
+from fewstep.samplers.menu import menu
+from fewstep.samplers.report import orders
+from fewstep.samplers.run import Memory
+from snapshot import MENU, SNAPSHOT
+
+NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
+BY_ID = {node.__name__: node for node in NODES}
+SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
+
+
+# --- what is published -----------------------------------------------------------------------------------------------
+
+
+def test_the_snapshot_names_every_node() -> None:
+    assert list(SNAPSHOT) == list(BY_ID)
+
+
+@pytest.mark.parametrize("id", SNAPSHOT)
+def test_published_inputs_and_outputs_stay_in_their_order(id: str) -> None:
+    """Later versions may append optional inputs, outputs and choices, and nothing else."""
+    wanted, node = SNAPSHOT[id], BY_ID[id]
+    given = node.INPUT_TYPES()
+    assert list(given["required"]) == list(wanted["inputs"]["required"])
+    optional = list(wanted["inputs"].get("optional", {}))
+    assert list(given.get("optional", {}))[: len(optional)] == optional
+    for group, fields in wanted["inputs"].items():
+        for name, kind in fields.items():
+            found = given[group][name][0]
+            if isinstance(kind, list):
+                kept = [choice for choice in found if choice in kind]
+                assert kept == kind, f"{id}.{name} lost or reordered a choice"
+            elif kind in ("a solver id", "a schedule id"):
+                assert found == list(SOLVERS if "solver" in kind else SCHEDULES)
+            else:
+                assert found == kind
+    assert list(node.RETURN_TYPES)[: len(wanted["outputs"])] == wanted["outputs"]
+    assert len(node.RETURN_NAMES) == len(node.OUTPUT_TOOLTIPS) == len(node.RETURN_TYPES)
+
+
+@pytest.mark.parametrize("id", SNAPSHOT)
+def test_every_input_has_a_tooltip_and_a_valid_default(id: str) -> None:
+    node = BY_ID[id]
+    assert node.CATEGORY == "sampling/fewstep"
+    assert node.NAME.startswith("Fewstep ")
+    assert {"采样器", "调度器", "步数", "few"} <= set(node.SEARCH_ALIASES)
+    for group in ("required", "optional"):
+        for name, (kind, facts) in node.INPUT_TYPES().get(group, {}).items():
+            assert facts["tooltip"], f"{id}.{name}"
+            if isinstance(kind, list):
+                assert facts["default"] in kind
+                assert len(set(kind)) == len(kind)
+            if kind in ("INT", "FLOAT"):
+                assert facts["min"] <= facts["default"] <= facts["max"]
+    assert callable(getattr(node, node.FUNCTION))
+
+
+def test_published_menu_names_stay_listed() -> None:
+    assert list(menu())[: len(MENU)] == MENU
+    assert set(MENU) <= set(menu("all"))
+    assert len(menu("all")) == len(SOLVERS)
+    assert menu("none") == {}
+    with pytest.raises(ValueError, match="unknown size of menu 'long'"):
+        menu("long")
+
+
+def test_the_entry_file_needs_no_host_until_comfyui_asks() -> None:
+    """The loader asks with hasattr; without the host the answer is a full ImportError, never a silent no."""
+    assert fewstep.WEB_DIRECTORY == "./web"
+    with pytest.raises(ImportError, match="folder_paths"):
+        _ = fewstep.NODE_CLASS_MAPPINGS
+
+
+# --- from widgets to solvers and levels ------------------------------------------------------------------------------
+
+
+def test_a_widget_at_its_default_fits_every_solver() -> None:
+    defaults = {name: facts["default"] for name, (_, facts) in inputs.solver_options().items()}
+    for id in SOLVERS:
+        row, chosen = inputs.chosen_solver(id, defaults)
+        assert (row.id, chosen) == (id, {})
+
+
+def test_every_option_of_every_solver_has_a_widget_that_reaches_it() -> None:
+    widgets = inputs.solver_options()
+    for id, row in SOLVERS.items():
+        for option in row.options:
+            choices, facts = widgets[option.name]
+            assert set(option.choices) <= set(choices)
+            for value in option.choices:
+                _, chosen = inputs.chosen_solver(id, {option.name: value})
+                assert chosen == ({} if value == facts["default"] else {option.name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("dpmp_2m", {}, "sampler_name: unknown solver 'dpmp_2m'; did you mean 'dpmpp_2m'"),
+        (None, {}, "sampler_name: a solver is given by its id"),
+        ("dpmpp_2m", {"start": "2s"}, "start: dpmpp_2m has no option 'start'; set it back to 'auto', or choose"),
+        ("dpmpp_3m", {"start": "3s"}, "start: dpmpp_3m: unknown value for option 'start' '3s'"),
+        ("dpmpp_3m", {"variant": "general"}, "variant: dpmpp_3m: unknown value for option 'variant' 'general'"),
+    ],
+)
+def test_refused_solvers_and_options_name_the_widget(name: Any, values: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        inputs.chosen_solver(name, values)
+
+
+@pytest.mark.parametrize("text", ["rho=5", " rho = 5 ", "rho=5,", "rho=5; end=0", "end=0\nrho=5"])
+def test_texts_of_options(text: str) -> None:
+    levels, of_solver = make_levels("karras", 6, 1.0, text, fewstep.frame("ve"))
+    assert levels == as_float32(fewstep.schedule("karras", 6, rho=5))
+    assert of_solver == {}
+
+
+def test_a_text_serves_solver_and_schedule() -> None:
+    row = SOLVERS["dpmpp_3m"]
+    levels, of_solver = make_levels("karras", 6, 0.5, "rho=5 start=2s end=sigma_min", fewstep.frame("ve"), row)
+    assert of_solver == {"start": "2s"}
+    assert levels == as_float32(fewstep.schedule("karras", 6, rho=5, denoise=0.5, end="sigma_min"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rho", "options: cannot read 'rho'; write name=value pairs"),
+        ("rho=5 rho=6", "options rho is given twice"),
+        ("rh=5", "options: unknown option 'rh'; did you mean 'rho'"),
+        ("rho=many", "options: schedule 'karras': option 'rho' is 'many', expected a number"),
+        ("start=2s", "options: unknown option 'start'"),
+        (5, "options: got 5, expected a text"),
+    ],
+)
+def test_refused_texts(text: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_levels("karras", 6, 1.0, text, fewstep.frame("ve"))
+
+
+def test_denoise_0_gives_no_levels() -> None:
+    assert make_levels("karras", 6, 0.0, "", fewstep.frame("ve")) == ([], {})
+
+
+def test_validation_accepts_aliases_and_waits_for_links() -> None:
+    for name in ("dpmpp_3m", "dpmpp_fast", None):
+        assert FewstepSampler.VALIDATE_INPUTS(name) is True
+        assert FewstepKSampler.VALIDATE_INPUTS(name, "normal") is True
+    assert "did you mean 'karras'" in FewstepKSampler.VALIDATE_INPUTS("dpmpp_3m", "karas")
+    assert "sampler_name: " in FewstepKSampler.VALIDATE_INPUTS("nonsense", "karras")
+    assert "scheduler: " in FewstepScheduler.VALIDATE_INPUTS(3)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "wanted"),
+    [
+        ({}, None, ("short", False)),
+        ({}, '{"menu": "all"}', ("all", False)),
+        ({}, '{"menu": "none schedules"}', ("none", True)),
+        ({}, "{}", ("short", False)),
+        ({"FEWSTEP_MENU": "schedules"}, '{"menu": "all"}', ("short", True)),
+        ({"FEWSTEP_MENU": " All, Schedules "}, None, ("all", True)),
+        ({"FEWSTEP_MENU": ""}, '{"menu": "all"}', ("short", False)),
+    ],
+)
+def test_settings(tmp_path: Path, environment: Mapping[str, str], file: str | None, wanted: tuple[str, bool]) -> None:
+    if file is not None:
+        (tmp_path / "fewstep.json").write_text(file)
+    assert settings.read(tmp_path, environment) == settings.Settings(*wanted)
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "words"),
+    [
+        ({"FEWSTEP_MENU": "al"}, None, "FEWSTEP_MENU: unknown size of menu 'al'; did you mean 'all'"),
+        ({"FEWSTEP_MENU": "all none"}, None, "expected one of short, all, none, and perhaps schedules"),
+        ({}, "{", "is not JSON"),
+        ({}, "[1]", 'expected {"menu": "short"}'),
+        ({}, '{"menus": "all"}', 'expected {"menu": "short"}'),
+        ({}, '{"menu": 3}', "unknown size of menu 3"),
+    ],
+)
+def test_bad_settings_say_where_they_stand(
+    tmp_path: Path, environment: Mapping[str, str], file: str | None, words: str
+) -> None:
+    if file is not None:
+        (tmp_path / "fewstep.json").write_text(file)
+    with pytest.raises(ValueError, match=words.replace("[", r"\[").replace("{", r"\{").replace("}", r"\}")):
+        settings.read(tmp_path, environment)
+
+
+# --- parts and history -----------------------------------------------------------------------------------------------
+
+
+class Inner:
+    pass
+
+
+def model() -> Any:
+    return SimpleNamespace(model=Inner())
+
+
+LEVELS = as_float32(fewstep.schedule("karras", 8))
+FRAME = fewstep.frame("ve")
+
+
+def work(choice: Choice, part: parts.Part, latent: Mapping[str, Any], owner: Any) -> parts.Work:
+    found = parts.choose(choice, LEVELS, FRAME, part, latent, owner)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_history_survives_a_latent_that_nobody_changed(dtype: torch.dtype) -> None:
+    owner, choice = model(), Choice(SOLVERS["dpm_solver_3m"])
+    first = work(choice, parts.Part(0, 5, True, True), {}, owner)
+    assert first.shared
+    latent = {"samples": torch.randn(1, 4, 3, 3).to(dtype), "noise_mask": torch.ones(1, 3, 3)}
+    memory = Memory([(torch.full((1, 4, 3, 3), float(i)), 1.0) for i in range(3)])
+    history.carry(latent, first.shown, 5, memory, owner.model)
+    second = work(choice, parts.Part(5, 8, False, False), dict(latent), owner)
+    assert "carried over" in second.note
+    assert (second.piece.begin, second.piece.end, second.shared) == (5, 8, True)
+    assert [float(tensor.mean()) for tensor, _ in second.piece.history] == [0.0, 1.0]
+    # the record itself is not used up
+    assert len(latent[history.KEY].memory) == 2
+    for change in ({"samples": latent["samples"] + 1}, {"noise_mask": torch.zeros(1, 3, 3)}, {"noise_mask": None}):
+        assert "the latent was changed" in work(choice, parts.Part(5, 8, False, False), latent | change, owner).note
+    assert "another one" in work(choice, parts.Part(5, 8, False, False), latent, model()).note
+
+
+@pytest.mark.parametrize("part", [(8, 10000), (5, 5), (7, 3)])
+def test_parts_without_calls(part: tuple[int, int]) -> None:
+    assert parts.choose(Choice(SOLVERS["ddim"]), LEVELS, FRAME, parts.Part(*part, True, False), {}, model()) is None
+
+
+def test_a_forced_end_goes_to_sigma_0_on_its_own_plan() -> None:
+    found = work(Choice(SOLVERS["dpmpp_2m"]), parts.Part(0, 4, True, False), {}, model())
+    assert found.sigmas == [*LEVELS[:4], 0.0]
+    assert not found.shared
+    assert len(found.piece.plan) == 4
+
+
+# --- the plot --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("range", [None, *ranges.ASSUMED])
+@pytest.mark.parametrize("id", [None, *SOLVERS])
+def test_every_solver_can_be_plotted_on_every_range_it_fits(id: str | None, range: str | None) -> None:
+    frame = ranges.find(range or "auto", SOLVERS[id] if id else None).frame.name
+    if id and frame not in SOLVERS[id].frames:
+        with pytest.raises(ValueError, match=f"sampler_name: {id} is defined on flow"):
+            from_widgets({"sampler_name": id, "range": range})
+        return
+    found = from_widgets({"sampler_name": id, **({"range": range} if range else {}), "steps": 7})
+    assert found["total"] == len(found["sigma"]) == 7
+    assert found["range"]["assumed"] is True
+    assert found["solver"] == id
+    assert all(a is None or b is None or a <= b for a, b in zip(found["lam"], found["to_lam"], strict=True))
+    assert found["to_lam"][-1] is None  # sigma 0
+    assert max(found["order_of"]) <= (SOLVERS[id].order if id else 1)
+    json.dumps(found, allow_nan=False)
+
+
+def test_orders_of_calls() -> None:
+    """The first steps of a multistep method, its last one, blocks and their stages."""
+
+    def of(id: str, n: int, frame: str = "ve", **options: Any) -> list[int]:
+        schedule = "simple" if frame == "flow" else "karras"
+        return orders(fewstep.plan(id, fewstep.schedule(schedule, n, frame=frame), frame, **options))
+
+    assert of("ddim", 3) == [1, 1, 1]
+    assert of("dpmpp_2m", 5) == [1, 2, 2, 2, 1]  # midpoint weights, and x = D at the end
+    assert of("dpm_solver_3m", 6) == [1, 2, 3, 3, 3, 1]
+    assert of("flow_ab3", 6, "flow", start="euler") == [1, 2, 3, 3, 3, 3]
+    assert of("dpmpp_3s", 6)[2] == 3
+    assert of("deis_rhork_rk4", 8)[3] == 4
+
+
+def test_plots_of_parts_and_on_models_that_were_seen() -> None:
+    seen = ranges.see(fewstep.frame("flow", fewstep.frame("flow").time))
+    found = from_widgets({"range": seen.id, "scheduler": "simple", "start_at_step": 2, "end_at_step": 6})
+    assert (found["range"]["id"], found["range"]["assumed"]) == (seen.id, False)
+    assert found["ranges"][0] == [seen.id, seen.label]
+    found = from_widgets({"sampler_name": "dpmpp_3m", "start_at_step": 2, "end_at_step": 6})
+    assert (found["begin"], found["end"]) == (2, 6)
+    assert "denoise is 0" in from_widgets({"denoise": 0})["empty"]
+
+
+def test_the_server_forgets_the_oldest_ranges() -> None:
+    first = ranges.see(fewstep.frame("ve", [0.01, 1.0]))
+    for i in range(70):
+        ranges.see(fewstep.frame("ve", [0.01, 2.0 + i]))
+    assert ranges.find(first.id).assumed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"nonsense", b'{"steps": 1e999}', b'{"steps": NaN}', b'{"steps": true}', b'{"denoise": -1}',
+        b'{"options": "sigma_max=1e308 sigma_min=1e-308"}', b'{"scheduler": "vp", "options": "sigma_max=1e300"}',
+        b'{"sampler_name": {}}', b'{"solver_options": []}', b'{"range": null}', b'{"end_at_step": 1.5}',
+        b"[" * 5000, b"\xff\xfe", b" " * 70000,
+    ],
+)  # fmt: skip
+def test_the_route_never_fails_otherwise_than_with_400(body: bytes) -> None:
+    status, answer = routes.answer(body)
+    json.dumps(answer, allow_nan=False)
+    assert status == 400 or answer["total"] > 0
+    assert status == 200 or answer["error"]
