@@ -50,7 +50,7 @@ def scheduler(default: str = "beta") -> Widget:
 
 def steps() -> Widget:
     tip = "Model calls, exactly, with every solver: n steps are n calls."
-    return "INT", {"default": 10, "min": 1, "max": 1000, "tooltip": tip}
+    return "INT", {"default": 10, "min": 1, "max": 10000, "tooltip": tip}
 
 
 def denoise() -> Widget:

@@ -58,14 +58,17 @@ STUBS = {
 }
 
 
-def write_stubs(folder: Path) -> str:
+@pytest.fixture(scope="session")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder for sys.path, made before any of it is on sys.path: only then does find_spec see what is missing."""
+    folder = tmp_path_factory.mktemp("stubs")
     for package, files in STUBS.items():
         if importlib.util.find_spec(package) is None:
             for name, text in files.items():
                 path = folder / package / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-    folder.mkdir(exist_ok=True)
+    os.environ["FEWSTEP_STUBS"] = str(folder)  # for the tests that start a process of their own
     return str(folder)
 
 
@@ -95,13 +98,11 @@ class QuietServer:
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> types.SimpleNamespace:
+def host(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> types.SimpleNamespace:
     """The host's modules, with this pack loaded by the host's loader; `before` is what its lists held until then."""
     path = checkout()
     base = make_base(tmp_path_factory.mktemp("comfy"))
     sys.path.insert(0, path)
-    stubs = write_stubs(base / "stubs")
-    os.environ["FEWSTEP_STUBS"] = stubs  # for the tests that start a process of their own
     sys.path.append(stubs)
     argv, sys.argv = sys.argv, ["main.py", "--cpu", "--base-directory", str(base)]
     import comfy.options
@@ -219,7 +220,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> Iterator[Server]:
     """A server of the host with this pack (and an empty one, for comparison) in its custom_nodes."""
     path = checkout()
     base = make_base(tmp_path_factory.mktemp("server"))
@@ -230,7 +231,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log, port = base / "server.log", free_port()
     environment = {
         **os.environ,
-        "PYTHONPATH": write_stubs(base / "stubs"),
+        "PYTHONPATH": stubs,
         "OMP_NUM_THREADS": "1",
         "HOME": str(base),
         "PYTHONWARNINGS": "ignore",
