@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import demo, list, plot, sample
+from . import comfy, demo, list, plot, sample
 from .arguments import known_ids
 
 #: in the order of the help page; each module has HELP, add(parser) and run(args) -> exit status
-COMMANDS = {"list": list, "plot": plot, "sample": sample, "demo": demo}
+COMMANDS = {"list": list, "plot": plot, "sample": sample, "demo": demo, "comfy": comfy}
+#: those that take ids of solvers and schedules: their help pages end with a list of these
+_TAKE_IDS = ("list", "plot", "sample")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
             help=module.HELP,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="" if name == "demo" else _wrapped(known_ids()),
+            epilog=_wrapped(known_ids()) if name in _TAKE_IDS else "",
         )
         module.add(each)
     return parser

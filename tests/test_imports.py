@@ -59,6 +59,7 @@ print(json.dumps(sorted(sys.modules)))
         ("fewstep.schedules()", ("torch", "numpy", "scipy")),
         ("fewstep.plan('dpmpp_3m', fewstep.schedule('karras', 10))", ("torch",)),
         ("fewstep.plan('deis_tab3', fewstep.schedule('beta', 10))", ("torch",)),
+        ("from fewstep.commands import cli; cli.main(['comfy', 'run', 'nothing.json'])", ("torch", "websocket", "PIL")),
     ],
 )
 def test_nothing_heavy_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
