@@ -55,7 +55,7 @@ def from_widgets(given: Any) -> dict[str, Any]:
         None if name is None else row,
     )  # fmt: skip
     if not levels:
-        return {"total": 0, "range": where.facts(), "ranges": _ranges(where), "empty": "denoise is 0: no model call"}
+        return _nothing(where, "denoise is 0: no model call")
     if name is None:
         return schedule_plot(levels, where)
     plan = Choice(row, chosen | of_text, bool(given.get("cfg_pp", False))).plan(levels, where.frame)
@@ -63,15 +63,20 @@ def from_widgets(given: Any) -> dict[str, Any]:
 
 
 def plot(plan: Plan, where: Range, begin: int = 0, end: int | None = None) -> dict[str, Any]:
-    """The plot of a plan; calls outside begin..end - 1 belong to another node."""
-    drawn = outline(plan)
-    return drawn | {
+    """The plot of a plan; calls outside begin..end - 1 belong to another node. Above 1000 calls nothing is drawn."""
+    if len(plan) > MOST_CALLS:
+        return _nothing(where, f"{len(plan)} model calls: only up to {MOST_CALLS} are drawn") | {"total": len(plan)}
+    return outline(plan) | {
         "total": len(plan),
         "begin": begin,
         "end": len(plan) if end is None else end,
         "range": where.facts(),
         "ranges": _ranges(where),
     }
+
+
+def _nothing(where: Range, why: str) -> dict[str, Any]:
+    return {"total": 0, "empty": why, "range": where.facts(), "ranges": _ranges(where)}
 
 
 def schedule_plot(levels: list[float], where: Range) -> dict[str, Any]:

@@ -84,7 +84,14 @@ def test_every_door_gives_the_same_latent(host: types.SimpleNamespace, run_graph
     }  # fmt: skip
     done = run_graph(graph)
     found = {name: latent(host, done, name) for name in ("node", "menu", "custom")}
+    found["python"] = python_door(network, scheduler)
+    worst = {name: rms(each - found["python"]) / rms(found["python"]) for name, each in found.items()}
+    print(network, worst)
+    assert max(worst.values()) <= 1e-5
 
+
+def python_door(network: str, scheduler: str) -> Tensor:
+    """SETTINGS on three pictures, by the Python package alone."""
     y = torch.arange(3)
     model = fewstep.wrap(
         load(network), "noise" if network == "vp" else "flow", label="rounded" if network == "vp" else None,
@@ -95,10 +102,7 @@ def test_every_door_gives_the_same_latent(host: types.SimpleNamespace, run_graph
     noise = torch.randn(3, 1, 32, 32, generator=torch.manual_seed(1))
     # the host's noise for a start at sigma_max
     x = noise * (torch.sqrt(1 + sigmas[0] ** 2) if network == "vp" else 1.0)
-    found["python"] = fewstep.sample(model, x, sigmas, "dpmpp_3m", frame)
-    worst = {name: rms(each - found["python"]) / rms(found["python"]) for name, each in found.items()}
-    print(network, worst)
-    assert max(worst.values()) <= 1e-5
+    return fewstep.sample(model, x, sigmas, "dpmpp_3m", frame)
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])

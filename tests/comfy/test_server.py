@@ -8,9 +8,11 @@ import uuid
 from typing import Any
 
 import pytest
-from test_nodes import SETTINGS, WIRES, base, node, ours
+import websocket
+from harness import rms
+from safetensors.torch import load_file
+from test_nodes import SETTINGS, WIRES, base, node, ours, python_door, saved
 
-websocket = pytest.importorskip("websocket", reason="websocket-client is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 Graph = dict[str, Any]
 
@@ -77,6 +79,16 @@ def test_n_steps_are_n_progress_events_and_n_previews(listener: Any, network: st
     progress = [(data["value"], data["max"]) for data in steps]
     assert progress == [(i, n) for i in range(1, n + 1)]
     assert sum(event == "preview" for event, _ in events) >= n
+
+
+@pytest.mark.parametrize("network", ["vp", "flow"])
+def test_an_api_workflow_gives_the_latent_of_the_python_door(server: Any, network: str) -> None:
+    scheduler = "karras" if network == "vp" else "simple"
+    entry = server.finish(base(network, 3) | {"sample": ours(scheduler=scheduler)} | saved("sample"))
+    (found,) = entry["outputs"]["save sample"]["latents"]
+    latent = load_file(server.base / "output" / found["subfolder"] / found["filename"])["latent_tensor"]
+    python = python_door(network, scheduler)
+    assert rms(latent - python) <= 1e-5 * rms(python)
 
 
 def test_a_sampler_node_tells_the_page_the_levels_it_ran_on(listener: Any) -> None:
