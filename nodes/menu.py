@@ -25,7 +25,8 @@ def register(settings: Settings) -> None:
     import comfy.k_diffusion.sampling as functions
     import comfy.samplers as host
 
-    lists = (host.KSAMPLER_NAMES, host.SAMPLER_NAMES, host.KSampler.SAMPLERS)
+    # forks keep the first two elsewhere
+    lists = (getattr(host, "KSAMPLER_NAMES", []), getattr(host, "SAMPLER_NAMES", []), host.KSampler.SAMPLERS)
     for name, row in menu(settings.size).items():
         attribute = f"sample_{name}"
         if not hasattr(functions, attribute):
