@@ -87,7 +87,7 @@ def _by_name() -> dict[str, list[Option]]:
 def _widget(options: list[Option]) -> Widget:
     first, defaults = options[0], {option.default for option in options}
     texts = dict.fromkeys(option.help for option in options)
-    settings: dict[str, Any] = {"tooltip": " | ".join(texts), "advanced": True}
+    settings: dict[str, Any] = {"tooltip": " / ".join(texts), "advanced": True}
     if first.choices:
         choices = list(dict.fromkeys(choice for option in options for choice in option.choices))
         if len(defaults) > 1:
