@@ -113,8 +113,11 @@ def test_contents(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"fewstep", f"fewstep-{PROJECT['project']['version']}.dist-info"}
     assert {"fewstep/demo/vp.safetensors", "fewstep/demo/flow.safetensors"} <= names
-    python_files = {f"fewstep/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "samplers").rglob("*.py")}
-    assert python_files <= names
+    for folder, kind in (("samplers", "*.py"), ("nodes", "*.py"), ("web", "*.*"), ("locales", "*.json")):
+        files = {f"fewstep/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / folder).rglob(kind)}
+        assert files
+        assert files <= names
+    assert {"fewstep/example_workflows/txt2img.json", "fewstep/example_workflows/api/txt2img.json"} <= names
     assert not [name for name in names if name.startswith(("fewstep/tests", "fewstep/benchmarks"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

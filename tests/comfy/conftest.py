@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import types
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,15 +221,14 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> Iterator[Server]:
-    """A server of the host with this pack (and an empty one, for comparison) in its custom_nodes."""
+@contextmanager
+def serving(base: Path, pack: Path, name: str, stubs: str) -> Iterator[Server]:
+    """A server of the host with a pack in its custom_nodes under a name."""
     path = checkout()
-    base = make_base(tmp_path_factory.mktemp("server"))
     settings = base / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir()
     settings.write_text(json.dumps(PAGE_SETTINGS))
-    (base / "custom_nodes" / "fewstep").symlink_to(PACK)
+    (base / "custom_nodes" / name).symlink_to(pack)
     log, port = base / "server.log", free_port()
     environment = {
         **os.environ,
@@ -258,3 +259,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> Iterator[Ser
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> Iterator[Server]:
+    """A server of the host with this pack in its custom_nodes."""
+    checkout()
+    with serving(make_base(tmp_path_factory.mktemp("server")), PACK, "fewstep", stubs) as found:
+        yield found
+
+
+@pytest.fixture
+def archive_server(tmp_path: Path, stubs: str) -> Iterator[Server]:
+    """A server of the host with what the registry's archive holds, in a folder as an unpacked download names it."""
+    from archive import archive_files
+
+    checkout()
+    folder = tmp_path / "fewstep-main"
+    for name in archive_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PACK / name, folder / name)
+    (tmp_path / "base").mkdir()
+    with serving(make_base(tmp_path / "base"), folder, folder.name, stubs) as found:
+        yield found
