@@ -282,3 +282,67 @@ def archive_server(tmp_path: Path, stubs: str) -> Iterator[Server]:
     (tmp_path / "base").mkdir()
     with serving(make_base(tmp_path / "base"), folder, folder.name, stubs) as found:
         yield found
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+CHROMIUM = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def needed(found: Any, what: str) -> Any:
+    if found:
+        return found
+    if os.environ.get("FEWSTEP_REQUIRE_HOSTS") == "1":
+        pytest.fail(f"{what} is not installed, and FEWSTEP_REQUIRE_HOSTS asks for it")
+    return pytest.skip(f"{what} is not installed: the tests in the browser are left out")
+
+
+# for a module, not for the session: while playwright runs, asyncio.run (as run_graph needs it) refuses to
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    needed(importlib.util.find_spec("playwright"), "playwright")
+    chromium = needed(shutil.which("chromium"), "chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any, server: Server) -> Callable[..., Any]:
+    """Opens the host's page with some of its settings changed for this page alone, and waits until it can be used.
+
+    Requests to anything but the server fail.
+    """
+
+    def open_page(settings: dict[str, Any] | None = None) -> Any:
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+
+        def allow(route: Any) -> None:
+            if route.request.url.startswith(f"{server.url}/"):
+                route.continue_()
+            else:
+                route.abort()
+
+        def change(route: Any) -> None:
+            if route.request.method != "GET":
+                return route.continue_()
+            answer = route.fetch()
+            return route.fulfill(response=answer, json={**answer.json(), **settings})
+
+        page.route("**/*", allow)
+        if settings:
+            page.route("**/api/settings", change)
+        page.goto(server.url)
+        page.wait_for_function(
+            "() => !!window.app?.graph && !!window.LiteGraph?.registered_node_types.FewstepKSampler", timeout=60_000
+        )
+        page.wait_for_timeout(3000)  # the page opens a workflow of its own in the meantime
+        return page
+
+    return open_page

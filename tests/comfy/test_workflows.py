@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 NAMES = sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
-CHROMIUM = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 Graph = dict[str, Any]
 
@@ -94,34 +88,9 @@ def test_more_order_is_nearer_to_the_reference(pictures: Any) -> None:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def without(reason: str) -> None:
-    if os.environ.get("FEWSTEP_REQUIRE_HOSTS") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
-def page(server: Any) -> Iterator[Any]:
-    """The host's page in Chromium, after its first workflow has loaded; requests to anything but the server fail."""
-    chromium = shutil.which("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        without("the Python package playwright is not installed")
-    if chromium is None:
-        without("there is no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        found = browser.new_page(viewport={"width": 1600, "height": 1000})
-        own = f"{server.url}/"
-        found.route("**/*", lambda route: route.continue_() if route.request.url.startswith(own) else route.abort())
-        found.goto(server.url)
-        found.wait_for_function(
-            "() => !!window.app?.graph && !!window.LiteGraph?.registered_node_types.FewstepKSampler", timeout=60_000
-        )
-        found.wait_for_timeout(3000)  # the page opens a workflow of its own in the meantime
-        yield found
-        browser.close()
+def page(open_page: Callable[[], Any]) -> Any:
+    return open_page()
 
 
 @pytest.mark.parametrize("name", NAMES)
