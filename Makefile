@@ -50,10 +50,11 @@ check: setup
 	$(PY) -m ruff check .
 	MYPYPATH=$(PACKAGE) $(PY) -m mypy -m fewstep -m fewstep.__main__ $(FOLDERS:%=-p fewstep.%)
 
-# the tables of docs/, from the solver and schedule tables
+# the tables of docs/, from the solver and schedule tables, and the English texts that translators start from
 docs: setup
 	$(PY) . list solvers --markdown > docs/solvers.md
 	$(PY) . list schedules --markdown > docs/schedules.md
+	$(PY) tests/make_locale.py
 
 bench-cost bench-defaults: bench-%: setup
 	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
