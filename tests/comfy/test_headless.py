@@ -124,17 +124,17 @@ def example(server: Any) -> str:
 
 
 def test_a_step_is_a_tick(server: Any, example: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("comfy", "run", example, "--server", server.address, "--json", "--set", "Fewstep KSampler.steps=8")
+    words = ("comfy", "run", example, "--server", server.address, "--json", "--set", "FewstepKSampler.steps=8")
     assert cli.main(words) == 0
     record = json.loads(capsys.readouterr().out)
-    (sampler,) = [each for each in record["progress"] if each["title"] == "Fewstep KSampler"]
+    (sampler,) = [each for each in record["progress"] if each["title"] == "Sample"]
     assert (sampler["value"], sampler["total"]) == (8, 8)
     assert all(Path(each["path"]).stat().st_size for each in record["files"])
     assert record["files"]
 
 
 def test_timeout_stops_the_sampler(server: Any, example: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("comfy", "run", example, "--server", server.address, "--set", "Fewstep KSampler.steps=9999")
+    words = ("comfy", "run", example, "--server", server.address, "--set", "FewstepKSampler.steps=9999")
     assert cli.main([*words, "--timeout", "3"]) == 1
     error = capsys.readouterr().err
     assert "did not end within 3 s" in error
