@@ -127,7 +127,7 @@ def test_a_step_is_a_tick(server: Any, example: str, capsys: pytest.CaptureFixtu
     words = ("comfy", "run", example, "--server", server.address, "--json", "--set", "FewstepKSampler.steps=8")
     assert cli.main(words) == 0
     record = json.loads(capsys.readouterr().out)
-    (sampler,) = [each for each in record["progress"] if each["title"] == "Sample"]
+    (sampler,) = [each for each in record["progress"] if each["title"] == "Fewstep KSampler"]
     assert (sampler["value"], sampler["total"]) == (8, 8)
     assert all(Path(each["path"]).stat().st_size for each in record["files"])
     assert record["files"]
