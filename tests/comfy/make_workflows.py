@@ -51,7 +51,7 @@ WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 WIDTH, TITLE, ROW, GAP = 300, 30, 26, 60
 #: room that nodes take beyond their sockets and widgets, for the plot, a picture or a text
 EXTRA = {
-    "FewstepKSampler": 240, "FewstepSampler": 240, "FewstepScheduler": 240, "SaveImage": 280, "PreviewAny": 200,
+    "FewstepKSampler": 180, "FewstepSampler": 180, "FewstepScheduler": 180, "SaveImage": 280, "PreviewAny": 200,
 }  # fmt: skip
 WIDE = {"FewstepKSampler": 340, "PreviewAny": 460, "SaveImage": 420}
 
