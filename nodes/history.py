@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,40 @@ import torch
 from torch import Tensor
 
 from ..samplers.plan import Call, Plan
-from ..samplers.run import Memory, history_needed
+from ..samplers.run import history_needed
+from .host_sampler import Piece
 
 KEY = "fewstep_history"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What calls 0..at - 1 of a plan left behind."""
+    """What calls 0..at - 1 of a plan left behind, and to what it belongs.
+
+    state   what the solver goes on from: the latent as the model sees it, before the host scales it for the way
+    memory  the remembered predictions, newest first
+    masked  under a noise mask: (samples, noise) of the first part, from which the host makes what the mask leaves out
+    model   a weak reference; it does not travel to another process, and the method then starts anew
+    """
 
     fingerprint: str
     calls: tuple[Call, ...]
+    cfg_pp: bool
     at: int
-    memory: tuple[tuple[Tensor, float], ...]  # newest first
-    model: weakref.ref[Any]
+    state: Tensor
+    memory: tuple[tuple[Tensor, float], ...]
+    masked: tuple[Any, Any] | None
+    model: Callable[[], Any]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "model": _no_model}
+
+    def __deepcopy__(self, memo: Any) -> Record:
+        return self  # nothing in it is ever changed, and a copy in this process keeps its model
+
+
+def _no_model() -> None:
+    """In the place of a reference that was pickled."""
 
 
 def fingerprint(latent: Mapping[str, Any]) -> str:
@@ -50,30 +70,36 @@ def _tensors(value: Any) -> list[Tensor]:
     return list(value.unbind()) if getattr(value, "is_nested", False) else [value]
 
 
-def carry(latent: dict[str, Any], plan: Plan, at: int, memory: Memory, model: Any) -> None:
-    """Puts the record into a LATENT that holds the state before call `at`; the tensors move to the samples' device."""
-    kept = list(memory)[: history_needed(plan, at)]
+def carry(latent: dict[str, Any], piece: Piece, cfg_pp: bool, masked: tuple[Any, Any] | None, model: Any) -> None:
+    """Puts into a LATENT what a piece that was run left behind; its tensors move to where the samples are."""
+    if piece.state is None:
+        raise ValueError("the piece was not run")
     device = _tensors(latent["samples"])[0].device
+    kept = list(piece.history)[: history_needed(piece.plan, piece.end)]
     latent[KEY] = Record(
         fingerprint(latent),
-        plan.calls,
-        at,
+        piece.plan.calls,
+        cfg_pp,
+        piece.end,
+        piece.state.to(device),
         tuple((tensor.to(device), factor) for tensor, factor in kept),
+        masked,
         weakref.ref(model),
     )
 
 
-def carried(latent: Mapping[str, Any], plan: Plan, at: int, model: Any) -> tuple[Memory | None, str]:
-    """(what a run that begins at call `at` remembers or None, one sentence for the report)."""
+def carried(latent: Mapping[str, Any], plan: Plan, cfg_pp: bool, at: int, model: Any) -> tuple[Record | None, str]:
+    """(the record that a run beginning at call `at` goes on from, or None; one sentence for the report)."""
     record = latent.get(KEY)
     if record is None:
         return None, "no history came with the latent: the method starts anew"
     for wrong, reason in (
         (record.calls != plan.calls, "the plan of the first part was another one"),
+        (record.cfg_pp != cfg_pp, "cfg_pp was switched in between"),
         (record.at != at, f"the first part ended before call {record.at + 1}, this one begins at call {at + 1}"),
         (record.model() is not model, "the model is another one"),
         (record.fingerprint != fingerprint(latent), "the latent was changed in between"),
     ):
         if wrong:
             return None, f"history dropped, {reason}: the method starts anew"
-    return Memory(record.memory), "history carried over: the parts are one run"
+    return record, "history carried over: the parts are one run"

@@ -38,14 +38,19 @@ class Choice:
         return plan
 
 
-@dataclass(frozen=True)
+@dataclass
 class Piece:
-    """Calls begin..end - 1 of a plan, with what the calls before them remembered; the run changes `history`."""
+    """Calls begin..end - 1 of a plan, and what they go on from; after the run, what a further piece goes on from.
+
+    history  the remembered predictions, newest first
+    state    the latent as the solver sees it; None before the first run: it is the host's
+    """
 
     plan: Plan
     begin: int
     end: int
     history: Memory
+    state: Tensor | None = None
 
 
 #: tell(plan) is called once before the first model call
@@ -71,8 +76,11 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         if len(values) < 2:
             return x
         work = piece or _whole(choice.plan(values, frame_of(model_sampling_of(model))))
-        for i, (tensor, factor) in enumerate(work.history):  # the first part's may have waited elsewhere
+        # what a first part left may have waited on another device
+        for i, (tensor, factor) in enumerate(work.history):
             work.history[i] = (tensor.to(x.device), factor)
+        if work.state is not None:
+            x = work.state.to(x)
         if tell is not None:
             tell(work.plan)
         arguments = dict(extra_args or {})
@@ -80,10 +88,11 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         if choice.cfg_pp:
             guidance = cfgpp.Guidance()
             arguments, move = guidance.watch(arguments), guidance.move
-        return drive(
+        work.state = drive(
             work.plan, model, x, arguments, callback, disable, label=choice.row.label, move=move,
             begin=work.begin, end=work.end, history=work.history,
         )  # fmt: skip
+        return work.state
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.row.id}"
     fn.fewstep = choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info reads it from a SAMPLER

@@ -130,31 +130,36 @@ def chosen_solver(name: Any, values: Mapping[str, Any] = {}) -> tuple[Solver, di
 _SPAN = (
     Option("sigma_min", 0.0, "the last positive level", low=0.0),
     Option("sigma_max", 0.0, "the first level", low=0.0),
-    Option("end", "0", "0 or sigma_min", ("0", "sigma_min")),
+    Option("end", "0", "0 or sigma_min", ("0", "0.0", "sigma_min")),
 )
-_PAIR = re.compile(r"([^\s,;=]+)\s*=\s*([^\s,;=]+)")
+#: Chinese input methods write these
+_FULL_WIDTH = str.maketrans("，；＝", ",;=")
+_LONGEST = 60  # characters of a pair
 
 
 def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> dict[str, Any]:
     """{option: value} of "name=value, name=value". ValueError names the field."""
     if not isinstance(text, str):
         raise ValueError(f"{name}: got {text!r}, expected a text of name=value pairs")
-    left = _PAIR.sub("", text).strip(" \t\r\n,;")
-    if left:
-        raise ValueError(f"{name}: cannot read {left!r}; write name=value pairs, for example 'rho=5, sigma_min=0.1'")
+    # white space, commas and semicolons part the pairs, but not from their equals signs
+    pairs = re.sub(r" ?= ?", "=", " ".join(re.split(r"[\s,;]+", text.translate(_FULL_WIDTH)))).split()
     offered = list(offered)
     known = [option.name for option in offered]
-    for key, _ in _PAIR.findall(text):
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if not (key and value) or "=" in value or len(pair) > _LONGEST:
+            shown = pair if len(pair) <= _LONGEST else f"{pair[:_LONGEST]}..."
+            raise ValueError(f"{name}: cannot read {shown!r}; write name=value pairs, such as 'rho=5, sigma_min=0.1'")
         if key not in known:
             raise ValueError(f"{name}: " + nearest("option", key, known))
-    return read_options([f"{key}={value}" for key, value in _PAIR.findall(text)], offered, name)
+    return read_options(pairs, offered, name)
 
 
 def read_options_text(text: Any, levels: Schedule, row: Solver | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options in a text field of a schedule, or of a solver and a schedule: (the solver's, the schedule's)."""
     of_schedule = {option.name: option for option in (*levels.options, *_SPAN)}
     given = read_text(text, (*(row.options if row else ()), *of_schedule.values()))
-    if given.get("end") == "0":
+    if given.get("end") in ("0", "0.0"):
         given["end"] = 0
     of_solver = {key: given.pop(key) for key in list(given) if row and key not in of_schedule}
     return of_solver, given

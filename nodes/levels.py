@@ -33,4 +33,7 @@ def make_levels(
     # the host's samplers take a denoise this near to 1 as 1
     share = 1.0 if denoise > 0.9999 else denoise
     with about("options" if of_schedule else "scheduler"):
-        return as_float32(schedule(levels.id, steps, frame=frame, denoise=share, **of_schedule)), of_solver
+        found = as_float32(schedule(levels.id, steps, frame=frame, denoise=share, **of_schedule))
+        if not all(found[:-1]):
+            raise ValueError(f"sigma_min is too small: in float32 {found.count(0.0)} of {steps + 1} levels are 0")
+    return found, of_solver

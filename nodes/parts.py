@@ -31,6 +31,7 @@ class Work:
     sigmas  the levels that the host is given: they scale the noise and count the progress
     shown   the plan to draw, and the `span` of its calls that are made here
     shared  whether `shown` is the plan of the whole schedule, which a further part can go on with
+    masked  samples and noise that the host is given instead of the latent and its noise, see `history.Record`
     note    what became of the history, for the report; empty for an unsplit run
     """
 
@@ -39,6 +40,7 @@ class Work:
     shown: Plan
     span: tuple[int, int]
     shared: bool
+    masked: tuple[Any, Any] | None
     note: str
 
 
@@ -60,23 +62,36 @@ def choose(
     if forced:
         sigmas[-1] = 0.0
     whole = choice.plan(levels, frame)
-    memory, note = _history(whole, start, end, part, latent, model)
-    if memory is not None and not forced:
-        return Work(Piece(whole, start, end, memory), sigmas, whole, (start, end), True, note)
+    piece, masked, note = _piece(choice, whole, start, end, part, latent, model)
+    if forced and start:
+        piece, note = None, "it ends at sigma 0 before the schedule does: this part is a run of its own"
+    elif forced:
+        piece = None
+    if piece is not None:
+        return Work(piece, sigmas, whole, (start, end), True, masked, note)
     own = choice.plan(sigmas, frame)
-    return Work(Piece(own, 0, len(own), Memory()), sigmas, own, (0, len(own)), False, note)
+    if start and not part.add_noise and latent.get("noise_mask") is not None:
+        note += "; what the noise mask leaves out keeps the noise that it came with"
+    return Work(Piece(own, 0, len(own), Memory()), sigmas, own, (0, len(own)), False, None, note)
 
 
-def _history(
-    whole: Plan, start: int, end: int, part: Part, latent: Mapping[str, Any], model: Any
-) -> tuple[Memory | None, str]:
-    """(what the calls of a part remember, None for a run of its own; one sentence for the report)."""
+def _piece(
+    choice: Choice, whole: Plan, start: int, end: int, part: Part, latent: Mapping[str, Any], model: Any
+) -> tuple[Piece | None, tuple[Any, Any] | None, str]:
+    """(the piece of the whole plan, None for a run of its own; samples and noise of the first part; the report's note).
+
+    The record of the first part is also used where no history is needed: it holds the very state, and what a noise mask
+    asks for.
+    """
     if not (opens_step(whole, start) and opens_step(whole, end)):
-        return None, "the cut lies inside a step of several calls: this part is a run of its own"
+        return None, None, "the cut lies inside a step of several calls: this part is a run of its own"
     if start == 0:
-        return Memory(), ""
+        return Piece(whole, start, end, Memory()), None, ""
     if part.add_noise:
-        return None, "noise is added, so this part starts anew"
-    if not history_needed(whole, start):
-        return Memory(), "no history is needed at this cut: the parts are one run"
-    return carried(latent, whole, start, model.model)
+        return None, None, "noise is added, so this part starts anew"
+    record, note = carried(latent, whole, choice.cfg_pp, start, model.model)
+    if record is not None:
+        return Piece(whole, start, end, Memory(record.memory), record.state), record.masked, note
+    if latent.get("noise_mask") is None and not history_needed(whole, start):
+        return Piece(whole, start, end, Memory()), None, "no history is needed at this cut: the parts are one run"
+    return None, None, note

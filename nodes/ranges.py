@@ -67,8 +67,9 @@ def find(id: Any, row: Solver | None = None) -> Range:
         raise ValueError(f"range: got {id!r}, expected a name")
     if id in ASSUMED:
         return ASSUMED[id]
-    if id in _seen:
-        return _seen[id]
+    found = _seen.get(id)  # in one step: the route and the sampling node may be in two threads
+    if found is not None:
+        return found
     if id != AUTO and not id.startswith("seen-"):
         raise ValueError(nearest("range", id, (AUTO, *ASSUMED)))
     usual = "flow_3" if row is not None and "ve" not in row.frames else "sd"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from typing import Any
 
 from . import host_server
 from .plot_data import from_widgets
 
+PATH = "/fewstep/plan"
 LARGEST = 64 * 1024
+log = logging.getLogger("fewstep")
 
 
 def answer(body: bytes) -> tuple[int, dict[str, Any]]:
@@ -28,14 +32,22 @@ def register() -> None:
     server = host_server.running()
     if server is None:
         return
+    if any(getattr(route, "path", None) == PATH for route in server.routes):
+        log.warning("fewstep: %s is there already; is fewstep twice in custom_nodes? Keep one", PATH)
+        return
+    import aiohttp
     from aiohttp import web
 
-    @server.routes.post("/fewstep/plan")  # type: ignore[untyped-decorator]
+    @server.routes.post(PATH)  # type: ignore[untyped-decorator]
     async def plan(request: Any) -> Any:
         body = bytearray()
-        async for part in request.content.iter_chunked(8192):
-            body += part
-            if len(body) > LARGEST:
-                break
-        status, found = answer(bytes(body))
+        try:
+            async for part in request.content.iter_chunked(8192):
+                body += part
+                if len(body) > LARGEST:
+                    break
+        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError) as error:  # a false Content-Encoding
+            return web.json_response({"error": f"the request cannot be read: {error}"}, status=400)
+        # a plan of 1000 calls takes a tenth of a second, and the server has other things to do
+        status, found = await asyncio.get_running_loop().run_in_executor(None, answer, bytes(body))
         return web.json_response(found, status=status)

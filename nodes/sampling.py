@@ -35,10 +35,7 @@ def sample_part(
     import comfy.utils
     import latent_preview
 
-    samples = _fixed(model, latent)
-    noise = (
-        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")) if part.add_noise else _no_noise(samples)
-    )
+    samples, noise = work.masked or _start(model, latent, seed, part)
     last: dict[str, Any] = {}
     began = time.perf_counter()
     out = comfy.sample.sample_custom(
@@ -60,7 +57,8 @@ def sample_part(
     denoised = {**_plain(latent), "samples": _denoised(model, last.get("x0"), out)}
     begin, end = work.span
     if work.shared and end < len(work.shown):
-        history.carry(sampled, work.shown, end, work.piece.history, model.model)
+        masked = None if latent.get("noise_mask") is None else (samples, noise)
+        history.carry(sampled, work.piece, choice.cfg_pp, masked, model.model)
     calls = end - begin
     lines = [
         str(work.shown),
@@ -68,6 +66,16 @@ def sample_part(
         f"{calls} model calls in {seconds:.2f} s, {seconds / calls:.3f} s each",
     ]
     return sampled, denoised, "\n".join([*lines, *([work.note] if work.note else [])])
+
+
+def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[Any, Any]:
+    """(samples, noise) that the host mixes to the level of the first call."""
+    import comfy.sample
+
+    samples = _fixed(model, latent)
+    if not part.add_noise:
+        return samples, _no_noise(samples)
+    return samples, comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
 
 
 def unsampled(model: Any, latent: dict[str, Any], part: Part, steps: int, denoise: float) -> Result:

@@ -38,8 +38,10 @@ def read(user_folder: Path, environment: Mapping[str, str] = os.environ) -> Sett
     if not path.is_file():
         return Settings()
     try:
-        given: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        given: Any = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path} is not JSON ({error}); write for example {{"menu": "short"}}') from None
     if not isinstance(given, dict) or not set(given) <= {"menu"}:
         raise ValueError(f'{path} holds {given!r}, expected {{"menu": "short"}}')

@@ -86,7 +86,7 @@ def _edm_time(time: EDM, sigma: Tensor) -> Tensor:
 
 
 def _flow_time(time: FlowShift, sigma: Tensor) -> Tensor:
-    return sigma / (time.shift - (time.shift - 1.0) * sigma)
+    return sigma / (sigma + time.shift * (1.0 - sigma))
 
 
 _TIMES: dict[type, Callable[[Any, Tensor], Tensor]] = {

@@ -101,9 +101,11 @@ def opens_step(plan: Plan, i: int) -> bool:
 
 def history_needed(plan: Plan, begin: int, end: int | None = None) -> int:
     """How many predictions from before call `begin` the calls begin..end - 1 use."""
-    # call i uses predictions up to len(weights) - 1 calls back
-    needed = max((len(update.weights) - 1 - j for j, update in enumerate(plan.updates[begin:end])), default=0)
-    return max(0, min(needed, begin))
+    needed = kept = 0  # a call that repeats a level uses what is remembered and adds nothing to it
+    for call, update in zip(plan.calls[begin:end], plan.updates[begin:end], strict=True):
+        kept += bool(call.keeps)
+        needed = max(needed, len(update.weights) - kept)
+    return min(needed, sum(bool(call.keeps) for call in plan.calls[:begin]))
 
 
 def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> None:

@@ -255,16 +255,16 @@ class FlowShift:
             raise ValueError(f"flow shift must be positive, got {self.shift}; 1 means no shift, SD3 uses 3")
 
     def sigma(self, time: float) -> float:
-        return self.shift * time / (1.0 + (self.shift - 1.0) * time)
+        return time / (time + (1.0 - time) / self.shift)  # exactly 1 at time 1
 
     def time(self, sigma: float) -> float:
-        return sigma / (self.shift - (self.shift - 1.0) * sigma)
+        return sigma / (sigma + self.shift * (1.0 - sigma))
 
     def times(self, log_sigma: Array) -> Array:
         import numpy as np
 
         sigma = np.exp(log_sigma)
-        return sigma / (self.shift - (self.shift - 1.0) * sigma)
+        return sigma / (sigma + self.shift * (1.0 - sigma))
 
 
 def table_from_alphas_cumprod(alphas_cumprod: Sequence[float]) -> Table:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +25,6 @@ from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
 from fewstep.samplers.menu import menu
 from fewstep.samplers.report import orders
-from fewstep.samplers.run import Memory
 from snapshot import MENU, SNAPSHOT
 
 NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
@@ -239,17 +241,26 @@ def test_history_survives_a_latent_that_nobody_changed(dtype: torch.dtype) -> No
     first = work(choice, parts.Part(0, 5, True, True), {}, owner)
     assert first.shared
     latent = {"samples": torch.randn(1, 4, 3, 3).to(dtype), "noise_mask": torch.ones(1, 3, 3)}
-    memory = Memory([(torch.full((1, 4, 3, 3), float(i)), 1.0) for i in range(3)])
-    history.carry(latent, first.shown, 5, memory, owner.model)
+    first.piece.history.extend((torch.full((1, 4, 3, 3), float(i)), 1.0) for i in range(3))
+    first.piece.state = torch.full((1, 4, 3, 3), 9.0)
+    history.carry(latent, first.piece, False, None, owner.model)
     second = work(choice, parts.Part(5, 8, False, False), dict(latent), owner)
     assert "carried over" in second.note
     assert (second.piece.begin, second.piece.end, second.shared) == (5, 8, True)
     assert [float(tensor.mean()) for tensor, _ in second.piece.history] == [0.0, 1.0]
+    assert second.piece.state is not None
+    assert float(second.piece.state.mean()) == 9.0
     # the record itself is not used up
     assert len(latent[history.KEY].memory) == 2
     for change in ({"samples": latent["samples"] + 1}, {"noise_mask": torch.zeros(1, 3, 3)}, {"noise_mask": None}):
         assert "the latent was changed" in work(choice, parts.Part(5, 8, False, False), latent | change, owner).note
     assert "another one" in work(choice, parts.Part(5, 8, False, False), latent, model()).note
+    assert "carried over" in work(choice, parts.Part(5, 8, False, False), copy.deepcopy(latent), owner).note
+    # to another process a latent travels without its model
+    sent = pickle.loads(pickle.dumps(latent))
+    assert "the model is another one" in work(choice, parts.Part(5, 8, False, False), sent, owner).note
+    guided = Choice(SOLVERS["dpm_solver_3m"], {}, cfg_pp=True)
+    assert "cfg_pp was switched" in work(guided, parts.Part(5, 8, False, False), latent, owner).note
 
 
 @pytest.mark.parametrize("part", [(8, 10000), (5, 5), (7, 3)])
@@ -331,3 +342,18 @@ def test_the_route_never_fails_otherwise_than_with_400(body: bytes) -> None:
     json.dumps(answer, allow_nan=False)
     assert status == 400 or answer["total"] > 0
     assert status == 200 or answer["error"]
+
+
+def test_long_and_foreign_texts_are_answered_at_once() -> None:
+    """60,000 letters once took half a minute of the host's event loop."""
+    began = time.perf_counter()
+    for text in ("a" * 60000, "=" * 60000, " =" * 30000, "a=" + "b" * 60000, "a b " * 15000):
+        status, answer = routes.answer(json.dumps({"options": text}).encode())
+        assert status == 400
+        assert len(answer["error"]) < 1000
+    assert time.perf_counter() - began < 1
+    assert from_widgets({"scheduler": "karras", "options": "rho＝5，sigma_min = 0.1；end=0.0"})["sigma"][
+        -1
+    ] == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="options: sigma_min is too small: in float32"):
+        from_widgets({"scheduler": "karras", "options": "sigma_min=1e-300"})

@@ -7,13 +7,14 @@ form, the clock, the number of remembered predictions, and in what published cod
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..level import Frame, Level
 from ..plan import Call, Writer
 from ..quadrature import CLOCKS, moments, scale, weights
-from .blocks import write_exponential, write_regular, write_single
+from .blocks import too_wide, write_exponential, write_regular, write_single
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,13 @@ def _write_start(writer: Writer, levels: Sequence[Level], form: str) -> None:
     """The 2s block: in lambda for noise and data, in sigma for velocity; its answers are remembered in `form`.
 
     rho nodes are no good here: the first steps of uniform-lambda levels are huge in rho (74 times worse at 6 calls).
+    Where an interval is too wide for a block in lambda, the block is in the frame's regular form if that is no matter
+    of rho (on flow a first level of 0.9999999, which float32 makes of 1 in hosts, is 13 away from the second), and left
+    out otherwise.
     """
-    if form == "velocity":
-        write_regular(writer, levels)
-    else:
+    regular, _ = writer.frame.regular
+    wide = any(too_wide(a, b) for a, b in itertools.pairwise(levels))
+    if form == "velocity" or (wide and regular == "velocity"):
+        write_regular(writer, levels, keeps=form)
+    elif not wide:
         write_exponential(writer, levels, form, keeps=form)

@@ -220,12 +220,16 @@ def write_published(writer: Writer, levels: Sequence[Level], tableau: Tableau) -
 _WIDEST = 5.0
 
 
+def too_wide(a: Level, b: Level) -> bool:
+    """Whether an interval between finite lambdas is wider than a block may span."""
+    return _WIDEST < b.lam - a.lam < math.inf
+
+
 def _narrow(levels: Sequence[Level]) -> list[Sequence[Level]]:
     """The block cut so that every interval wider than _WIDEST stands alone; ends at infinite lambda do not count."""
     cuts = {0, len(levels) - 1}
     for i in range(len(levels) - 1):
-        width = levels[i + 1].lam - levels[i].lam
-        if _WIDEST < width < math.inf:
+        if too_wide(levels[i], levels[i + 1]):
             cuts |= {i, i + 1}
     ends = sorted(cuts)
     return [levels[a : b + 1] for a, b in itertools.pairwise(ends)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PACK, checkout
+from conftest import PACK, checkout, make_base, serving
 from fewstep.samplers.menu import menu
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -157,3 +157,13 @@ print(json.dumps(comfy.samplers.calculate_sigmas(made, "fewstep_time_quadratic",
     assert len(levels) == 7
     assert levels[-1] == 0.0
     assert levels == sorted(levels, reverse=True)
+
+
+def test_two_copies_do_not_disturb_each_other_or_the_host(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> None:
+    """By the Manager and by git, say. The host starts, the second copy says one line, and all five nodes are there."""
+    base = make_base(tmp_path_factory.mktemp("twice"))
+    (base / "custom_nodes" / "fewstep-main").symlink_to(PACK)
+    with serving(base, PACK, "fewstep", stubs) as found:
+        assert found.post("/fewstep/plan", {})[0] == 200
+        assert {"FewstepKSampler", "FewstepDemoModel"} <= set(found.get("/object_info"))
+        assert found.log.read_text().count("/fewstep/plan is there already; is fewstep twice in custom_nodes?") == 1
