@@ -28,7 +28,7 @@ app.registerExtension({
     for (const widget of node.widgets ?? []) after(widget, "callback", () => plot.follow());
     addWidget(node, plot.element);
     plots.set(node, plot);
-    after(node, "onConfigure", () => plot.follow());
+    after(node, "onConfigure", () => plot.configured());
     after(node, "onConnectionsChange", () => plot.follow());
     after(node, "onAdded", () => plots.set(node, plot)); // a node that is moved is removed and added again
     after(node, "onRemoved", () => plots.delete(node));

@@ -6,15 +6,14 @@ import { PlotElement } from "./plot.js";
 
 const AUTO = "auto";
 
-/** Node -> the range it was last drawn on. The page builds all nodes anew on undo, on reload of a workflow's tab and when
- * a tab is changed, and the levels of a model that has run should outlive that. Not kept in the workflow. */
+/** Node -> what outlives it when the page builds all nodes anew, on undo and when another tab is shown: the range it was
+ * last drawn on, for the levels of a model that has run, and its element. Not kept in the workflow. */
 const remembered = new Map();
 
 export class PlotFollower {
   #node;
   #post;
   #asked = null;
-  #restored = false;
   /** id of the range that is asked for */
   #range = AUTO;
   /** [id, label] of the model's own range, once a run has told */
@@ -32,9 +31,15 @@ export class PlotFollower {
     return this.#view.element;
   }
 
+  /** To be called when the node is built from a workflow: it may have been there before. */
+  configured() {
+    const found = remembered.get(this.#key());
+    if (found?.range) ({ range: this.#range, seen: this.#seen } = found);
+    this.follow();
+  }
+
   /** Asks for a plan if what the widgets say has changed. */
   follow() {
-    this.#restore();
     const question = this.#question();
     const text = JSON.stringify(question);
     if (text === this.#asked) return;
@@ -44,6 +49,7 @@ export class PlotFollower {
 
   /** The same for what tells nobody: see fewstep.js. */
   look() {
+    this.#takePlace();
     if (!this.element.isConnected) return;
     this.follow();
     this.#view.keepTheme();
@@ -107,24 +113,23 @@ export class PlotFollower {
     this.follow();
   }
 
+  /** null for a node that is pasted: it gets its id and its graph later, and is another node. */
   #key() {
     const { graph, id, comfyClass } = this.#node;
     return graph && id !== -1 ? `${graph.id} ${id} ${comfyClass}` : null;
   }
 
-  #remember() {
+  #remember(more = { range: this.#range, seen: this.#seen }) {
     const key = this.#key();
-    if (key) remembered.set(key, { range: this.#range, seen: this.#seen });
+    if (key) remembered.set(key, { ...remembered.get(key), ...more });
   }
 
-  #restore() {
-    const key = this.#restored ? null : this.#key();
-    if (!key) return;
-    this.#restored = true;
-    const found = remembered.get(key);
-    if (found) {
-      this.#range = found.range;
-      this.#seen = found.seen;
-    }
+  /** Nodes 2.0 keeps the element of the former node on the page after an undo (seen with frontends 1.49 and 1.58). */
+  #takePlace() {
+    const { element } = this;
+    const former = remembered.get(this.#key())?.element;
+    if (former === element) return;
+    if (!element.isConnected && former?.isConnected) former.replaceWith(element);
+    if (element.isConnected) this.#remember({ element });
   }
 }

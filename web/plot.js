@@ -5,7 +5,7 @@ import { accents } from "./lib/colours.js";
 import { draw, layout, nearestCall } from "./lib/drawing.js";
 
 /** Of the element at least; the classic canvas keeps a margin of 10 around it. */
-const LOWEST = 142;
+const LOWEST = 154;
 export const HEIGHT = LOWEST + 20;
 const LINE = { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" };
 
