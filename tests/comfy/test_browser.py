@@ -27,6 +27,8 @@ ARGUMENTS = (
     "--disable-component-update --disable-sync"
 ).split()
 KSAMPLER, SAMPLER, SCHEDULER = "FewstepKSampler", "FewstepSampler", "FewstepScheduler"
+#: the oldest frontend whose Nodes 2.0 was tested
+NODES2 = (1, 35)
 #: milliseconds that the page may take for what it does at once on an idle machine
 PATIENCE = 8000
 
@@ -148,6 +150,13 @@ class Page:
                 return found
         raise AssertionError("the page goes on changing the workflow")
 
+    def saved(self) -> dict[str, Any]:
+        """The workflow as it is saved after it was opened: the first opening settles the order of execution, the
+        workflow's id, and on some pages the places of nodes for the renderer."""
+        self.settle()
+        self.js("() => app.loadGraphData(app.graph.serialize())")
+        return self.settle()
+
     def run(self) -> None:
         """Queues the graph and waits until the host has finished it."""
         before = set(self.server.get("/history"))
@@ -211,6 +220,10 @@ def opened(request: pytest.FixtureRequest, server: Any, browser: Any) -> Iterato
     page.route("**/*", local_only)
     found = Page(page, server, request.param)
     found.open()
+    version = found.js("() => window.__COMFYUI_FRONTEND_VERSION__ ?? '1.0'")
+    if request.param and tuple(map(int, version.split(".")[:2])) < NODES2:
+        context.close()
+        pytest.skip(f"Nodes 2.0 of frontend {version} is a first sketch that shows no DOM widgets")
     yield found
     page.unroute_all(behavior="ignoreErrors")
     context.close()
@@ -267,9 +280,9 @@ LINKS = [
 
 def test_found_by_search_drawn_and_redrawn(page: Page) -> None:
     page.page.mouse.dblclick(400, 200)
-    page.page.wait_for_timeout(800)
+    page.wait("() => document.activeElement?.tagName === 'INPUT'")
     page.page.keyboard.type("few", delay=50)
-    page.page.get_by_text("Fewstep KSampler").first.click(timeout=PATIENCE)
+    page.page.get_by_role("option").filter(has_text="Fewstep KSampler").first.click(timeout=PATIENCE)
     page.page.wait_for_timeout(300)
     page.page.mouse.move(420, 230)  # newer pages hang the node on the pointer until the next click
     page.page.mouse.click(420, 230)
@@ -336,7 +349,10 @@ def test_a_sampler_follows_the_schedule_it_meets(page: Page) -> None:
 
 def test_a_run_shows_the_models_own_levels_and_a_reload_the_plan(page: Page) -> None:
     ids = page.build(GRAPH, LINKS)
-    shown = {"whole": 8, "sampler": 6, "scheduler": 6}
+    # a node that the host finds in its cache tells nothing (before ComfyUI 0.18): other numbers for each renderer
+    page.set(ids["whole"], seed=8 + page.nodes2)
+    page.set(ids["scheduler"], steps=4 + page.nodes2)
+    shown = {"whole": 8, "sampler": 4 + page.nodes2, "scheduler": 4 + page.nodes2}
     for name, calls in shown.items():
         page.expect(ids[name], points=calls, assumed=True)
     page.run()
@@ -354,7 +370,7 @@ def test_a_run_shows_the_models_own_levels_and_a_reload_the_plan(page: Page) -> 
     page.click_empty()
     page.page.wait_for_timeout(1500)  # the page keeps drafts with a delay
     page.open()
-    if len(page.js("app.graph.nodes")) != len(GRAPH):
+    if page.js("app.graph.nodes.length") != len(GRAPH):
         page.js("(saved) => app.loadGraphData(saved)", saved)
     page.expect(ids["whole"], points=9)
     page.expect(ids["sampler"], points=7)
@@ -364,13 +380,10 @@ def test_opening_and_saving_leave_the_workflow_unchanged(page: Page) -> None:
     ids = page.build(GRAPH, LINKS)
     page.expect(ids["whole"], points=8)
     page.js("() => app.graph.nodes.forEach((node) => node.comfyClass === 'SamplerCustom' && node.setSize([333, 444]))")
-    page.settle()
-    page.js("() => app.loadGraphData(app.graph.serialize())")  # the order of execution is settled on opening
-    saved = page.settle()
+    saved = page.saved()
     page.js("(saved) => app.loadGraphData(structuredClone(saved))", saved)
     page.expect(ids["whole"], points=8)
-    again = page.settle()
-    assert changes(saved, again) == []
+    assert changes(saved, page.settle()) == []
     for node in saved["nodes"]:
         if node["type"] in (KSAMPLER, SAMPLER, SCHEDULER):
             names = page.js("(id) => t.node(id).widgets.map((widget) => widget.name)", node["id"])
@@ -388,7 +401,8 @@ def test_a_node_that_was_made_larger_or_smaller_keeps_its_size(page: Page) -> No
     width, height = page.js("(id) => [...t.node(id).size]", id)
     page.js("([id, size]) => t.node(id).setSize(size)", [id, [width + 90, height + 120]])
     page.expect(id, points=10)
-    saved = page.settle()
+    saved = page.saved()
+    assert saved["nodes"][0]["size"][0] >= width + 90
     page.js("(saved) => app.loadGraphData(structuredClone(saved))", saved)
     page.expect(id, points=10)
     assert changes(saved, page.settle()) == []
