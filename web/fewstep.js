@@ -27,6 +27,7 @@ app.registerExtension({
     const plot = new PlotFollower(node, (body) => api.fetchApi("/fewstep/plan", { method: "POST", body }));
     for (const widget of node.widgets ?? []) after(widget, "callback", () => plot.follow());
     addWidget(node, plot.element);
+    passOn(plot.element);
     plots.set(node, plot);
     after(node, "onConfigure", () => plot.configured());
     after(node, "onConnectionsChange", () => plot.follow());
@@ -53,6 +54,21 @@ function addWidget(node, element) {
   widget.serialize = false;
   const [width, height] = node.computeSize();
   node.setSize([Math.max(node.size[0], width), height]);
+}
+
+/** On the classic canvas the element lies over it, and would swallow what zooms and pans; in Nodes 2.0 events bubble. */
+function passOn(element) {
+  const classic = () => !globalThis.LiteGraph?.vueNodesMode;
+  element.addEventListener("wheel", (event) => {
+    const scrolls = event.target.scrollHeight > event.target.clientHeight; // a long message
+    if (classic() && !scrolls) app.canvas.processMouseWheel(event);
+  });
+  const middle = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" };
+  for (const [name, handler] of Object.entries(middle)) {
+    element.addEventListener(name, (event) => {
+      if (classic() && (event.button === 1 || event.buttons === 4)) app.canvas[handler](event);
+    });
+  }
 }
 
 /** Calls `then` with the same arguments after an object's callback, which may not exist. */

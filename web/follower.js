@@ -52,7 +52,7 @@ export class PlotFollower {
     this.#takePlace();
     if (!this.element.isConnected) return;
     this.follow();
-    this.#view.keepTheme();
+    this.#view.refresh();
   }
 
   /** The plan that a run was made on, or undefined where it made no call. */
@@ -103,7 +103,8 @@ export class PlotFollower {
       this.#remember();
     }
     const ranges = plot.ranges.filter(([id]) => id !== this.#seen?.[0]);
-    this.#view.offer([[AUTO, AUTO], ...(this.#seen ? [this.#seen] : []), ...ranges], this.#range);
+    const own = this.#seen ? [[this.#seen[0], "model"]] : [];
+    this.#view.offer([[AUTO, AUTO], ...own, ...ranges], this.#range);
     this.#view.show(plot, assumed);
   }
 

@@ -7,6 +7,7 @@ import { draw, layout, nearestCall } from "./lib/drawing.js";
 /** Of the element at least; the classic canvas keeps a margin of 10 around it. */
 const LOWEST = 154;
 export const HEIGHT = LOWEST + 20;
+const MOST_ZOOM = 4;
 const LINE = { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" };
 
 export class PlotElement {
@@ -26,6 +27,7 @@ export class PlotElement {
   #plot = null;
   #title = "";
   #theme = "";
+  #scale = 1;
 
   /** choose(id) is called when a person chooses a range. */
   constructor(choose) {
@@ -40,10 +42,11 @@ export class PlotElement {
       this.#select.addEventListener(event, (each) => each.stopPropagation());
     }
     this.#canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
+    this.offer([["auto", "auto"]], "auto");
     new ResizeObserver(() => this.paint()).observe(this.#canvas);
   }
 
-  /** A plot, and the schedule that was assumed for it or null. */
+  /** A plot, and what was assumed for it besides the range, or null. */
   show(plot, assumed) {
     const said = caption(plot, assumed);
     this.#plot = plot;
@@ -77,7 +80,7 @@ export class PlotElement {
     this.#error.style.color = colours.danger;
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (!width || !height) return; // collapsed, or not on the page yet
-    const scale = window.devicePixelRatio || 1;
+    const scale = (this.#scale = this.#sharpness());
     this.#canvas.width = Math.round(width * scale);
     this.#canvas.height = Math.round(height * scale);
     const context = this.#canvas.getContext("2d");
@@ -85,9 +88,17 @@ export class PlotElement {
     draw(context, this.#plot, width, height, colours);
   }
 
-  /** Paints again if the page's colours have changed. */
-  keepTheme() {
-    if (this.#theme && JSON.stringify(this.#colours()) !== this.#theme) this.paint();
+  /** Paints again if the page's colours or its zoom have changed. */
+  refresh() {
+    const theme = this.#theme;
+    this.#colours();
+    if (this.#theme !== theme || this.#sharpness() !== this.#scale) this.paint();
+  }
+
+  /** Pixels of the screen for one of the drawing: the page zooms its nodes by stretching them. */
+  #sharpness() {
+    const zoom = this.#canvas.getBoundingClientRect().width / this.#canvas.clientWidth || 1;
+    return (window.devicePixelRatio || 1) * Math.min(Math.max(zoom, 1), MOST_ZOOM);
   }
 
   #colours() {

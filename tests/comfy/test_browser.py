@@ -56,13 +56,14 @@ window.t = {
       if (!quietly) widget.callback?.(value);
     }
   },
-  /** {name: [type, x, y, {widget: value}]}, [[from, output, to, input]] -> {name: id} */
+  /** {name: [type, x, y, {widget: value}, size]}, [[from, output, to, input]] -> {name: id} */
   build(nodes, links) {
     const made = {};
-    for (const [name, [type, x, y, values]] of Object.entries(nodes)) {
+    for (const [name, [type, x, y, values, size]] of Object.entries(nodes)) {
       const node = made[name] = LiteGraph.createNode(type);
       node.pos = [x, y];
       app.graph.add(node);
+      if (size) node.setSize(size);
       t.set(node.id, values ?? {});
     }
     for (const [from, output, to, input] of links) {
@@ -237,7 +238,8 @@ def page(opened: Page) -> Page:
         "async () => { app.canvas.setGraph?.(app.rootGraph ?? app.graph);"
         "const free = Math.max(...app.graph.nodes.map((node) => Number(node.id)), 0) + 100;"
         "const empty = { id: crypto.randomUUID(), version: 0.4, revision: 0, nodes: [], links: [], groups: [] };"
-        "await app.loadGraphData({ ...empty, config: {}, extra: {}, last_node_id: free, last_link_id: 0 });"
+        "const blank = { ...empty, config: {}, extra: {}, last_node_id: free, last_link_id: 0 };"
+        "await app.loadGraphData(blank, true, true, app.extensionManager?.workflow?.activeWorkflow);"  # in the same tab
         "app.canvas.ds.reset(); }"
     )
     opened.page.wait_for_timeout(300)
@@ -246,16 +248,16 @@ def page(opened: Page) -> Page:
 
 #: both ways to sample, with the demo model
 GRAPH: dict[str, Any] = {
-    "demo": ["FewstepDemoModel", -330, 40, {"network": "vp"}],
-    "empty": ["EmptyLatentImage", -330, 260, {"width": 256, "height": 256}],
-    "whole": [KSAMPLER, 20, 40, {"seed": 7, "steps": 8, "cfg": 2.0, "sampler_name": "dpmpp_2m", "scheduler": "karras"}],
-    "decode": ["VAEDecode", 380, 40, {}],
-    "save": ["PreviewImage", 380, 130, {}],
-    "sampler": [SAMPLER, 620, 40, {"sampler_name": "deis_tab3"}],
-    "scheduler": [SCHEDULER, 620, 480, {"steps": 6, "scheduler": "beta"}],
-    "custom": ["SamplerCustom", 920, 40, {"noise_seed": 1, "cfg": 2.0}],
-    "decode2": ["VAEDecode", 920, 360, {}],
-    "save2": ["PreviewImage", 920, 450, {}],
+    "demo": ["FewstepDemoModel", -300, 40, {"network": "vp", "positive_class": "pullover"}],
+    "empty": ["EmptyLatentImage", -300, 270, {"width": 256, "height": 256}],
+    "whole": [KSAMPLER, 10, 40, {"steps": 8, "cfg": 2.0, "scheduler": "karras", "control_after_generate": "fixed"}],
+    "decode": ["VAEDecode", 370, 40, {}, [210, 46]],
+    "save": ["PreviewImage", 370, 150, {}, [210, 260]],
+    "sampler": [SAMPLER, 630, 40, {"sampler_name": "deis_tab3"}],
+    "scheduler": [SCHEDULER, 630, 540, {"steps": 6}],
+    "custom": ["SamplerCustom", 950, 40, {"noise_seed": 1, "cfg": 2.0, "control_after_generate": "fixed"}, [270, 440]],
+    "decode2": ["VAEDecode", 950, 540, {}, [210, 46]],
+    "save2": ["PreviewImage", 950, 650, {}, [210, 260]],
 }
 LINKS = [
     ["demo", "model", "whole", "model"],
@@ -324,6 +326,20 @@ def test_a_range_is_chosen(page: Page) -> None:
     page.page.get_by_label("range of noise levels").first.select_option("flux")
     page.expect(id, range="flux", assumed=True)
     assert "assumed: Flux" in page.js("(id) => t.plot(id).innerText", id)
+
+
+def test_the_pointer_is_told_the_call_and_the_wheel_zooms(page: Page) -> None:
+    id = page.add(KSAMPLER)
+    page.expect(id, points=10)
+    page.settle()
+    box = page.js("(id) => t.plot(id).querySelector('canvas').getBoundingClientRect().toJSON()", id)
+    width = page.js("(id) => t.plot(id).querySelector('canvas').width", id)
+    page.page.mouse.move(box["x"] + 19, box["y"] + box["height"] / 2)
+    page.wait("(id) => t.plot(id).title.startsWith('call 1 of 10')", id)
+    page.page.mouse.wheel(0, -200)
+    page.wait("() => app.canvas.ds.scale > 1")
+    # and the drawing is made anew, sharp at that size
+    page.wait("([id, width]) => t.plot(id).querySelector('canvas').width > width", [id, width])
 
 
 def test_a_sampler_follows_the_schedule_it_meets(page: Page) -> None:
@@ -468,6 +484,15 @@ def test_a_subgraph_keeps_the_plot(page: Page) -> None:
     page.expect(found[KSAMPLER], points=4)
     page.run()
     page.expect(found[KSAMPLER], points=4, assumed=False)
+    # shown on the subgraph's own node as well, the widget there has the value that is run
+    page.js(
+        "([holder, id]) => { const node = t.node(id), graph = app.canvas.graph;"
+        "graph.addInput('count', 'INT').connect(node.inputs[node.findInputSlot('steps')], node);"
+        "const outside = (app.rootGraph ?? app.graph).getNodeById(holder).widgets.find((each) => each.name === 'count');"
+        "outside.value = 3; outside.callback?.(3); }",
+        [holder, found[KSAMPLER]],
+    )
+    page.expect(found[KSAMPLER], points=3, assumed=False)
     page.expect(found[SAMPLER], points=6, assumed=False)
     page.js("() => app.canvas.setGraph(app.rootGraph ?? app.graph)")
     page.wait("(id) => app.canvas.graph.getNodeById(id) !== null", holder)
@@ -490,17 +515,28 @@ def screenshots(page: Page, ids: dict[str, int]) -> None:
 
     def keep(data: bytes, name: str) -> None:
         picture = Image.open(io.BytesIO(data)).convert("RGB")
-        picture.quantize(128, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+        picture.save(IMAGES / name, optimize=True)
 
-    page.js("() => { app.canvas.deselectAll?.(); app.canvas.ds.scale = 0.88; app.canvas.ds.offset = [400, 70]; }")
-    page.js("() => app.canvas.setDirty(true, true)")
-    page.page.mouse.move(640, 840)
-    page.page.wait_for_timeout(1500)
+    def look(scale: float, x: float, y: float) -> None:
+        page.js(
+            "([scale, x, y]) => { app.canvas.ds.scale = scale; app.canvas.ds.offset = [x, y];"
+            "app.canvas.setDirty(true, true); }",
+            [scale, x, y],
+        )
+        page.page.wait_for_timeout(1000)
+
+    page.js("() => { app.canvas.deselectAll?.(); app.extensionManager?.setting.set('Comfy.Minimap.Visible', false); }")
+    page.page.mouse.move(640, 860)
+    page.page.wait_for_timeout(6000)  # the page's messages go away
+    look(0.79, 382, 125)
     keep(page.page.screenshot(), "comfyui_nodes2.png" if page.nodes2 else "comfyui.png")
-    if page.nodes2:
-        return
-    page.js("() => { app.canvas.ds.scale = 1.5; app.canvas.ds.offset = [120, 10]; app.canvas.setDirty(true, true); }")
-    page.page.wait_for_timeout(1000)
-    x, y = page.place(ids["whole"], -8, -38)
-    right, bottom = page.place(ids["whole"], *page.js("(id) => [t.node(id).size[0] + 8, t.node(id).size[1] + 8]", ids["whole"]))
-    keep(page.page.screenshot(clip={"x": x, "y": y, "width": right - x, "height": bottom - y}), "node_plot.png")
+    if not page.nodes2:
+        page.page.set_viewport_size({"width": 1280, "height": 1400})
+        look(1.4, 120, 80)
+        x, y = page.place(ids["whole"], -8, -38)
+        size = page.js("(id) => [...t.node(id).size]", ids["whole"])
+        right, bottom = page.place(ids["whole"], size[0] + 8, size[1] + 8)
+        box = {"x": x, "y": y, "width": right - x, "height": bottom - y}
+        keep(page.page.screenshot(clip=box), "node_plot.png")
+        page.page.set_viewport_size({"width": 1280, "height": 900})
+    look(1.0, 0, 0)

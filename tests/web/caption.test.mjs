@@ -14,7 +14,7 @@ test("an assumed range, and an assumed schedule, are said to be so", () => {
     calls: "3 model calls \u00b7 order 2", range: "assumed: SD 1.5",
     title: "3 model calls \u00b7 order 2\nassumed: SD 1.5\na note\ndpmpp_2m last=denoise",
   });
-  assert.match(caption(PLOT, { scheduler: "beta", steps: 10 }).calls, /assumed: beta, 10 calls$/);
+  assert.match(caption(PLOT, "beta, 10 calls").calls, /assumed: beta, 10 calls$/);
   assert.equal(caption({ ...PLOT, range: { id: "seen-1", label: "ve", assumed: false } }, null).range, "ve");
 });
 

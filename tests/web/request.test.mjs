@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ASSUMED, REQUESTS, values } from "../../web/lib/request.js";
+import { ASSUMED, REQUESTS } from "../../web/lib/request.js";
 import { connect, makeGraph, makeNode } from "./graph.mjs";
 
 const KSAMPLER = {
@@ -18,15 +18,21 @@ test("a KSampler asks with its own widgets, and not with those that change no pl
   assert.equal(certain, true);
 });
 
-test("a part of a run, or a linked widget, is only known to the run itself", () => {
+test("a part of a run is only known to the run itself", () => {
   for (const change of [{ start_at_step: 3 }, { end_at_step: 5 }, { add_noise: "disable" }]) {
     assert.equal(REQUESTS.FewstepKSampler(makeNode("FewstepKSampler", { ...KSAMPLER, ...change })).certain, false);
   }
-  const node = makeNode("FewstepKSampler", KSAMPLER, ["steps"]);
+});
+
+test("a widget whose value another node computes is drawn as it stands, and said to be assumed", () => {
+  const node = makeNode("FewstepKSampler", KSAMPLER, ["INT"]);
+  const other = makeNode("SomeMath", {}, [], ["INT"]);
   node.inputs[0].widget = { name: "steps" };
+  const graph = makeGraph([node, other]);
   assert.equal(REQUESTS.FewstepKSampler(node).certain, true);
-  node.inputs[0].link = 4;
-  assert.equal(REQUESTS.FewstepKSampler(node).certain, false);
+  connect(graph, other, 0, node, 0);
+  const { body, assumed, certain } = REQUESTS.FewstepKSampler(node);
+  assert.deepEqual([body.steps, assumed, certain], [10, "steps 10", false]);
 });
 
 test("a scheduler names no solver", () => {
@@ -41,7 +47,7 @@ test("a sampler without a schedule is drawn on the assumed one, and says so", ()
   makeGraph([node]);
   const { body, assumed } = REQUESTS.FewstepSampler(node);
   assert.deepEqual(body, { sampler_name: "deis_3m", cfg_pp: false, solver_options: { start: "2s" }, ...ASSUMED });
-  assert.equal(assumed, ASSUMED);
+  assert.equal(assumed, "beta, 10 calls");
 });
 
 test("a sampler takes the schedule that meets it, and falls back where the host has a foreign one", () => {
@@ -56,14 +62,7 @@ test("a sampler takes the schedule that meets it, and falls back where the host 
     sampler_name: "deis_3m", cfg_pp: undefined, solver_options: {}, scheduler: "simple", steps: 20, denoise: 0.7,
   });
   assert.equal(assumed, null);
-  assert.equal(fallback.assumed, ASSUMED);
+  assert.equal(fallback.assumed, "beta, 10 calls");
   host.comfyClass = "FewstepScheduler";
   assert.equal(REQUESTS.FewstepSampler(sampler).fallback, undefined);
-});
-
-test("what the workflow does not keep is not asked with", () => {
-  const node = makeNode("FewstepSampler", { sampler_name: "ddim" });
-  node.widgets.push({ name: "fewstep_plot", serialize: false }, { name: "press", type: "button", value: 1 });
-  assert.deepEqual(values(node), { sampler_name: "ddim" });
-  assert.deepEqual(values({}), {});
 });

@@ -1,12 +1,13 @@
 // The words under a plot.
 
-/** {calls, range, title}: the line with the calls, the line with the range of levels, and what a pointer is shown. */
+/** {calls, range, title}: the line with the calls, the line with the range of levels, and what a pointer is shown.
+ * `assumed` says what else the plot takes for granted, or is null. */
 export function caption(plot, assumed) {
   const range = plot.range.assumed ? `assumed: ${plot.range.label}` : plot.range.label;
   if (!plot.total) return { calls: plot.empty ?? "no model call", range, title: range };
   const calls = [countOf(plot)];
   if (plot.order != null) calls.push(`order ${plot.order}`);
-  if (assumed) calls.push(`assumed: ${assumed.scheduler}, ${assumed.steps} calls`);
+  if (assumed) calls.push(`assumed: ${assumed}`);
   const said = calls.join(" \u00b7 ");
   return { calls: said, range, title: [said, range, ...(plot.notes ?? []), settings(plot)].filter(Boolean).join("\n") };
 }

@@ -8,7 +8,7 @@ const FONT = "10px sans-serif";
 export function layout(plot, width, height) {
   const axis = makeAxis(plot, PAD.left, Math.max(width - PAD.right, PAD.left + 1));
   const bottom = height - PAD.bottom;
-  const most = plot.order == null ? 0 : Math.max(plot.order, ...plot.order_of.slice(0, 1000));
+  const most = plot.order == null ? 0 : Math.max(plot.order, ...plot.order_of);
   const row = (order) => bottom - (most ? (order / most) * (bottom - PAD.top) : (bottom - PAD.top) / 2);
   const calls = plot.lam.map((lam, i) => ({
     x: pixel(axis, lam, plot.sigma[i]),
@@ -17,7 +17,7 @@ export function layout(plot, width, height) {
     stage: plot.stage[i],
     here: i >= plot.begin && i < plot.end,
   }));
-  return { axis, bottom, top: PAD.top, most, row, calls, radius: radiusOf(calls) };
+  return { axis, bottom, top: PAD.top, most, row, calls, ...closeness(calls) };
 }
 
 /** The call nearest to a pixel column, or -1 for a plot without calls. */
@@ -56,7 +56,7 @@ function horizontal(context, at, colours) {
     line(context, Math.round(x) + 0.5, bottom, Math.round(x) + 0.5, bottom + 4, colours.quiet);
     text(context, label(lam), x, bottom + 6, "center", "top", colours.quiet);
   }
-  text(context, "\u03bb", axis.min - 8, bottom + 6, "right", "top", colours.quiet);
+  text(context, "\u03bb", axis.min - 16, bottom + 6, "left", "top", colours.quiet);
   if (axis.left > axis.min) text(context, "\u2212\u221e", axis.min, bottom + 6, "center", "top", colours.quiet);
   if (axis.right < axis.max) text(context, "\u221e", axis.max, bottom + 6, "center", "top", colours.quiet);
 }
@@ -66,6 +66,7 @@ function segment(context, at, call, colours) {
   context.globalAlpha = call.here ? 0.22 : 0.1;
   context.fillStyle = call.here ? colours.accent : colours.quiet;
   context.fillRect(call.x, call.y, call.to - call.x, at.bottom - call.y);
+  context.globalAlpha *= at.room;
   line(context, call.x, call.y, call.x, at.bottom, call.here ? colours.accent : colours.quiet);
   context.globalAlpha = 1;
   line(context, call.x, call.y, call.to, call.y, call.here ? colours.accent : colours.quiet, 2);
@@ -73,7 +74,9 @@ function segment(context, at, call, colours) {
 
 /** A level of a schedule, which has no order. */
 function stem(context, at, call, colours) {
+  context.globalAlpha = Math.max(at.room, 0.15);
   line(context, call.x, at.bottom, call.x, at.top, call.here ? colours.accent : colours.quiet);
+  context.globalAlpha = 1;
 }
 
 function mark(context, at, call, colours) {
@@ -82,16 +85,17 @@ function mark(context, at, call, colours) {
   context.arc(call.x, call.y, at.radius, 0, 2 * Math.PI);
   context.fillStyle = call.stage ? colours.paper : colour;
   context.fill();
+  if (!call.stage && at.radius < 2) return; // an outline would cover the neighbours
   context.strokeStyle = call.stage ? colour : colours.paper;
   context.lineWidth = call.stage ? 1.5 : 1;
   context.stroke();
 }
 
-/** Marks shrink where calls stand close together. */
-function radiusOf(calls) {
-  const xs = calls.map((call) => call.x).sort((a, b) => a - b);
-  const gap = xs.length > 1 ? (xs.at(-1) - xs[0]) / (xs.length - 1) : 20;
-  return Math.min(4, Math.max(1, gap / 3));
+/** Marks shrink and lines fade where calls stand close together: the radius of a mark, and the strength of a line. */
+function closeness(calls) {
+  const xs = calls.map((call) => call.x);
+  const gap = xs.length > 1 ? (Math.max(...xs) - Math.min(...xs)) / (xs.length - 1) : Infinity;
+  return { radius: Math.min(4, Math.max(1, gap / 3)), room: Math.min(1, gap / 6) };
 }
 
 function line(context, x, y, to, end, colour, width = 1) {

@@ -15,6 +15,22 @@ export function scheduleOf(sampler) {
   return null;
 }
 
+/** The widget that gives a linked input its value: of a primitive node, or of the subgraph around; null if it is no widget. */
+export function widgetBehind(graph, id, far = FARTHEST) {
+  const link = far > 0 && graph ? linkOf(graph, id) : null;
+  if (!link) return null;
+  const origin = graph.getNodeById(link.origin_id);
+  if (origin) {
+    if (isReroute(origin)) return widgetBehind(graph, origin.inputs[0].link, far - 1);
+    return origin.type.startsWith("Primitive") ? (origin.widgets?.[0] ?? null) : null;
+  }
+  const outside = graph.inputs ? holderOf(graph) : null; // the link begins at the border of a subgraph
+  const input = outside?.inputs?.[link.origin_slot];
+  if (!input) return null;
+  if (input.link != null) return widgetBehind(outside.graph, input.link, far - 1);
+  return (outside.widgets ?? []).find((widget) => widget.name === (input.widget?.name ?? input.name)) ?? null;
+}
+
 /** The node with an execution id: "12:3" is node 3 in the subgraph of node 12. Or null. */
 export function nodeAt(graph, id) {
   const path = String(id).split(":");
