@@ -93,6 +93,8 @@ export class PlotFollower {
   }
 
   #show({ plot, assumed }) {
+    // the classic canvas puts a new element in its place only when it is drawn next (seen with frontend 1.49)
+    this.#node.setDirtyCanvas(true, true);
     if (plot.error) {
       this.#view.fail(plot.error);
       return;

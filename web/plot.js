@@ -127,7 +127,7 @@ export class PlotElement {
 
   /** The call under the pointer in place of the general words. */
   #point(x) {
-    if (!this.#plot?.total) return;
+    if (!this.#plot?.lam?.length) return;
     const at = layout(this.#plot, this.#canvas.clientWidth, this.#canvas.clientHeight);
     const i = nearestCall(at, x);
     const near = i >= 0 && Math.abs(at.calls[i].x - x) <= Math.max(6, at.radius);

@@ -22,10 +22,16 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "img"
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 KSAMPLER, SAMPLER, SCHEDULER = "FewstepKSampler", "FewstepSampler", "FewstepScheduler"
 #: the oldest frontend whose Nodes 2.0 was tested
 NODES2 = (1, 35)
@@ -45,7 +51,9 @@ window.t = {
     if (!seen || !canvas.width || !canvas.checkVisibility()) return 0;
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     let count = 0;
-    for (let i = 0; i < data.length; i += 4) count += data[i + 3] > 0 && Math.max(data[i], data[i + 1], data[i + 2]) > 60;
+    for (let i = 0; i < data.length; i += 4) {
+      count += data[i + 3] > 0 && Math.max(data[i], data[i + 1], data[i + 2]) > 60;
+    }
     return count;
   },
   picture: (id) => t.plot(id).querySelector('canvas').toDataURL(),
@@ -233,7 +241,7 @@ def opened(request: pytest.FixtureRequest, server: Any, browser: Any) -> Iterato
 
 @pytest.fixture
 def page(opened: Page) -> Page:
-    """Each test begins with an empty workflow. Its ids are new: newer pages remember a widget's value by its node's id."""
+    """Each test begins with an empty workflow. Its ids are new: newer pages keep a widget's value by its node's id."""
     opened.js(
         "async () => { app.canvas.setGraph?.(app.rootGraph ?? app.graph);"
         "const free = Math.max(...app.graph.nodes.map((node) => Number(node.id)), 0) + 100;"
@@ -488,8 +496,9 @@ def test_a_subgraph_keeps_the_plot(page: Page) -> None:
     page.js(
         "([holder, id]) => { const node = t.node(id), graph = app.canvas.graph;"
         "graph.addInput('count', 'INT').connect(node.inputs[node.findInputSlot('steps')], node);"
-        "const outside = (app.rootGraph ?? app.graph).getNodeById(holder).widgets.find((each) => each.name === 'count');"
-        "outside.value = 3; outside.callback?.(3); }",
+        "const outside = (app.rootGraph ?? app.graph).getNodeById(holder);"
+        "const widget = outside.widgets.find((each) => each.name === 'count');"
+        "widget.value = 3; widget.callback?.(3); }",
         [holder, found[KSAMPLER]],
     )
     page.expect(found[KSAMPLER], points=3, assumed=False)

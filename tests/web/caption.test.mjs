@@ -22,7 +22,8 @@ test("a schedule has no order", () => {
   assert.equal(caption({ ...PLOT, solver: null, order: null }, null).calls, "3 model calls");
 });
 
-test("no call at all", () => {
+test("no call at all, or too many to draw", () => {
+  assert.equal(caption({ total: 2000, range: SD, empty: "2000 model calls: too many" }, null).calls, "2000 model calls: too many");
   assert.equal(caption({ total: 0, range: SD, empty: "denoise is 0: no model call" }, null).calls, "denoise is 0: no model call");
 });
 

@@ -46,8 +46,8 @@ test("a schedule has stems instead of orders", () => {
   assert.equal(of("arc").length, 3);
 });
 
-test("nothing is drawn for no plan and for no call", () => {
-  for (const plot of [null, { total: 0 }]) {
+test("nothing is drawn for no plan, for no call, and for more calls than the server tells", () => {
+  for (const plot of [null, { total: 0 }, { total: 2000, empty: "too many" }]) {
     const { context, of } = recorder();
     draw(context, plot, 300, 120, COLOURS);
     assert.equal(of("arc").length, 0);

@@ -4,7 +4,7 @@
  * `assumed` says what else the plot takes for granted, or is null. */
 export function caption(plot, assumed) {
   const range = plot.range.assumed ? `assumed: ${plot.range.label}` : plot.range.label;
-  if (!plot.total) return { calls: plot.empty ?? "no model call", range, title: range };
+  if (!plot.lam?.length) return { calls: plot.empty ?? "no model call", range, title: range };
   const calls = [countOf(plot)];
   if (plot.order != null) calls.push(`order ${plot.order}`);
   if (assumed) calls.push(`assumed: ${assumed}`);

@@ -28,7 +28,7 @@ export function nearestCall({ calls }, x) {
 /** colours: {ink, quiet, line, accent, paper}, any CSS colours. */
 export function draw(context, plot, width, height, colours) {
   context.clearRect(0, 0, width, height);
-  if (!plot?.total) return;
+  if (!plot?.lam?.length) return;
   const at = layout(plot, width, height);
   context.font = FONT;
   context.lineWidth = 1;
