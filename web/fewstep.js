@@ -56,7 +56,7 @@ function addWidget(node, element) {
   node.setSize([Math.max(node.size[0], width), height]);
 }
 
-/** On the classic canvas the element lies over it, and would swallow what zooms and pans; in Nodes 2.0 events bubble. */
+/** The element lies over the classic canvas and would swallow what zooms and pans it; in Nodes 2.0 events bubble. */
 function passOn(element) {
   const classic = () => !globalThis.LiteGraph?.vueNodesMode;
   element.addEventListener("wheel", (event) => {

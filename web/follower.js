@@ -5,9 +5,11 @@ import { REQUESTS } from "./lib/request.js";
 import { PlotElement } from "./plot.js";
 
 const AUTO = "auto";
+/** Milliseconds until a server that did not answer is asked again. */
+const RETRY = 5000;
 
-/** Node -> what outlives it when the page builds all nodes anew, on undo and when another tab is shown: the range it was
- * last drawn on, for the levels of a model that has run, and its element. Not kept in the workflow. */
+/** Node -> what outlives it when the page builds all nodes anew, on undo and when another tab is shown: the range that
+ * it was last drawn on, for the levels of a model that has run, and its element. Not kept in the workflow. */
 const remembered = new Map();
 
 export class PlotFollower {
@@ -88,6 +90,7 @@ export class PlotFollower {
       const answer = await response.json();
       return response.ok ? answer : { error: answer.error ?? `the server answers ${response.status}` };
     } catch (error) {
+      setTimeout(() => (this.#asked = null), RETRY); // look() then asks again
       return { error: `no plan from the server: ${error.message}` };
     }
   }

@@ -17,7 +17,10 @@ export class PlotElement {
     background: "var(--comfy-input-bg, #222)", color: "var(--input-text, #ddd)", font: "11px/15px sans-serif",
   });
   #canvas = make("canvas", { display: "block", width: "100%", flex: "1 1 0", minHeight: "0" });
-  #error = make("div", { flex: "1 1 0", overflow: "auto", padding: "6px 2px", whiteSpace: "pre-wrap", overflowWrap: "anywhere", display: "none" });
+  #error = make("div", {
+    flex: "1 1 0", overflow: "auto", padding: "6px 2px", whiteSpace: "pre-wrap", overflowWrap: "anywhere",
+    display: "none",
+  });
   #calls = make("div", { ...LINE });
   #range = make("div", { ...LINE, color: "var(--descrip-text, #999)", flex: "1 1 0" });
   #select = make("select", {
@@ -34,7 +37,7 @@ export class PlotElement {
     const foot = make("div", { display: "flex", alignItems: "center", gap: "6px" });
     foot.append(this.#range, this.#select);
     this.element.append(this.#canvas, this.#error, this.#calls, foot);
-    this.element.setAttribute("role", "img");
+    this.element.setAttribute("role", "group");
     this.#select.setAttribute("aria-label", "range of noise levels");
     this.#select.addEventListener("change", () => choose(this.#select.value));
     // the page drags nodes by what lies on them, and its shortcuts listen to keys
@@ -42,6 +45,7 @@ export class PlotElement {
       this.#select.addEventListener(event, (each) => each.stopPropagation());
     }
     this.#canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
+    this.#canvas.addEventListener("pointerleave", () => (this.element.title = this.#title));
     this.offer([["auto", "auto"]], "auto");
     new ResizeObserver(() => this.paint()).observe(this.#canvas);
   }

@@ -3,7 +3,7 @@
 
 export const MARGIN = 22;
 
-/** {low, high, left, right, min, max} of a plot's columns: the finite range, its pixels, and where infinity is drawn. */
+/** {low, high, left, right, min, max} of a plot: its finite range, that range's pixels, and where infinity is drawn. */
 export function makeAxis(plot, min, max) {
   const lams = [...plot.lam, ...plot.to_lam].filter((lam) => lam !== null);
   const ends = [...infinite(plot.lam, plot.sigma), ...infinite(plot.to_lam, plot.to_sigma)];

@@ -22,7 +22,8 @@ export function layout(plot, width, height) {
 
 /** The call nearest to a pixel column, or -1 for a plot without calls. */
 export function nearestCall({ calls }, x) {
-  return calls.reduce((best, call, i) => (best < 0 || Math.abs(call.x - x) < Math.abs(calls[best].x - x) ? i : best), -1);
+  const away = (i) => Math.abs(calls[i].x - x);
+  return calls.reduce((best, _, i) => (best < 0 || away(i) < away(best) ? i : best), -1);
 }
 
 /** colours: {ink, quiet, line, accent, paper}, any CSS colours. */

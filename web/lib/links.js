@@ -15,7 +15,7 @@ export function scheduleOf(sampler) {
   return null;
 }
 
-/** The widget that gives a linked input its value: of a primitive node, or of the subgraph around; null if it is no widget. */
+/** The widget that gives a linked input its value: a primitive node's, or that of the subgraph's node; null if none. */
 export function widgetBehind(graph, id, far = FARTHEST) {
   const link = far > 0 && graph ? linkOf(graph, id) : null;
   if (!link) return null;
@@ -70,7 +70,8 @@ function originOf(graph, id, far = FARTHEST) {
     return outside ? originOf(outside.graph, outside.inputs?.[link.origin_slot]?.link, far - 1) : null;
   }
   if (isReroute(origin)) return originOf(graph, origin.inputs[0].link, far - 1);
-  if (origin.subgraph) return originOf(origin.subgraph, origin.subgraph.outputs[link.origin_slot]?.linkIds?.[0], far - 1);
+  const { subgraph } = origin;
+  if (subgraph) return originOf(subgraph, subgraph.outputs[link.origin_slot]?.linkIds?.[0], far - 1);
   return origin;
 }
 
