@@ -1,0 +1,56 @@
+// What POST /fewstep/plan is asked for a node: its widgets, and for a sampler those of the schedule it is linked to.
+import { scheduleOf } from "./links.js";
+import { computed, values } from "./values.js";
+
+/** Drawn under a sampler whose schedule is not known. */
+export const ASSUMED = { scheduler: "beta", steps: 10 };
+const ASSUMED_TEXT = `${ASSUMED.scheduler}, ${ASSUMED.steps} calls`;
+
+const SCHEDULE = ["scheduler", "steps", "denoise", "options"];
+const SAMPLE = ["sampler_name", ...SCHEDULE, "start_at_step", "end_at_step", "cfg_pp"];
+
+/** Node class -> (node) -> its request without the range: {body, assumed, certain, fallback}.
+ *
+ * assumed    what the node does not know before it runs, for the caption; otherwise null
+ * certain    whether the node's own widgets say all there is to know, so that they may replace the plot of a run
+ * fallback   {body, assumed} for when the server does not know the linked schedule; otherwise absent
+ */
+export const REQUESTS = {
+  FewstepKSampler(node) {
+    const own = values(node);
+    const assumed = guessed(node, SAMPLE, own);
+    return { body: pick(own, SAMPLE), assumed, certain: assumed === null && isWhole(own) };
+  },
+
+  FewstepScheduler(node) {
+    const own = values(node);
+    const assumed = guessed(node, SCHEDULE, own);
+    return { body: { sampler_name: null, ...pick(own, SCHEDULE) }, assumed, certain: assumed === null };
+  },
+
+  FewstepSampler(node) {
+    const { sampler_name, cfg_pp, ...solver_options } = values(node);
+    const solver = { sampler_name, cfg_pp, solver_options };
+    const fallback = { body: { ...solver, ...ASSUMED }, assumed: ASSUMED_TEXT };
+    const source = scheduleOf(node);
+    if (source === null) return { ...fallback, certain: false };
+    const schedule = values(source);
+    const assumed = guessed(source, SCHEDULE, schedule);
+    const found = { body: { ...solver, ...pick(schedule, SCHEDULE) }, assumed, certain: false };
+    // other packs add schedules to the host's menu: the sampler runs on them, though no plan can be drawn beforehand
+    return source.comfyClass === "BasicScheduler" ? { ...found, fallback } : found;
+  },
+};
+
+function pick(from, names) {
+  return Object.fromEntries(names.filter((name) => from[name] !== undefined).map((name) => [name, from[name]]));
+}
+
+function guessed(node, names, own) {
+  return computed(node, names).map((name) => `${name} ${own[name]}`).join(", ") || null;
+}
+
+/** A part of a run may end at sigma 0, or stand alone: only the run itself knows. */
+function isWhole({ steps, start_at_step = 0, end_at_step = Infinity, add_noise = "enable" }) {
+  return start_at_step === 0 && end_at_step >= steps && add_noise === "enable";
+}
