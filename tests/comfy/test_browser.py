@@ -5,11 +5,9 @@ FEWSTEP_SCREENSHOTS=1 writes the pictures of docs/img/ that show the page; witho
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +20,6 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "img"
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 KSAMPLER, SAMPLER, SCHEDULER = "FewstepKSampler", "FewstepSampler", "FewstepScheduler"
 #: the oldest frontend whose Nodes 2.0 was tested
 NODES2 = (1, 35)
@@ -81,26 +69,6 @@ window.t = {
   },
 };
 """
-
-
-def need(found: Any, what: str) -> Any:
-    if found:
-        return found
-    if os.environ.get("FEWSTEP_REQUIRE_HOSTS") == "1":
-        pytest.fail(f"{what} is not installed, and FEWSTEP_REQUIRE_HOSTS asks for it")
-    return pytest.skip(f"{what} is not installed: the tests in the browser are left out")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    need(importlib.util.find_spec("playwright"), "playwright")
-    chromium = need(shutil.which("chromium"), "chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield found
-        found.close()
 
 
 @dataclass
