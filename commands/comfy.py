@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     folder = Path(args.out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out is {args.out!r}, a file; give the name of a folder")
-    comfy_workflow.set_inputs(workflow, args.changes, server.upload)
+    comfy_workflow.set_inputs(workflow, args.changes, server.upload, server.inputs_of)
     try:
         result = comfy_run.run(server, workflow, args.timeout, show=not args.json)
     except comfy_run.Interrupted as stop:

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 #: seconds without an answer after which a request has failed; checking a large workflow may take a while
@@ -104,6 +104,12 @@ class Server:
         stored = self._record("/upload/image", body, f"multipart/form-data; boundary={edge}")
         return "/".join(part for part in (stored.get("subfolder"), stored["name"]) if part)
 
+    def inputs_of(self, kind: str) -> dict[str, Any]:
+        """{input: its default, or None} of a class of nodes; {} for a class that the server does not know."""
+        found = self._json(f"/object_info/{quote(kind, safe='')}").get(kind, {}).get("input", {})
+        fields = {name: field for group in ("required", "optional") for name, field in found.get(group, {}).items()}
+        return {name: field[1].get("default") if len(field) > 1 else None for name, field in fields.items()}
+
     def download(self, entry: Mapping[str, str], target: IO[bytes]) -> None:
         """Copies an output file: `entry` is a record with filename, subfolder and type."""
         query = urlencode({name: entry[name] for name in ("filename", "subfolder", "type")})
@@ -140,12 +146,19 @@ class Server:
         try:
             yield
         except HTTPError as error:
-            with error:
-                text = error.read().decode("utf-8", "replace")
-            raise AnswerError(f"{self.url} answered {what} with", error.code, text) from None
+            raise AnswerError(f"{self.url} answered {what} with", error.code, _text(error)) from None
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ConnectionError(
                 f"no ComfyUI server answers at {self.url} ({getattr(reason, 'strerror', None) or reason}); "
                 "start one with 'python main.py' in its folder, or name another with --server HOST:PORT"
             ) from error
+
+
+def _text(error: HTTPError) -> str:
+    """The body of a refusal, as far as it arrives."""
+    try:
+        with error:
+            return error.read().decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""

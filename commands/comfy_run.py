@@ -54,7 +54,6 @@ def run(server: Server, workflow: Workflow, timeout: float | None, show: bool) -
             what = _stop(server, prompt_id)
             if isinstance(stop, _DeadlineError):
                 raise WorkflowError(f"the workflow did not end within {timeout:g} s; {what}") from None
-            progress.close()
             raise Interrupted(what) from None
     _check(entry, workflow)
     left_out = tuple(_complaints(answer.get("node_errors") or {}, workflow))
@@ -155,7 +154,7 @@ def _refused(refusal: AnswerError, workflow: Workflow) -> Exception:
         error = answer["error"]
     except (ValueError, KeyError, TypeError):
         return refusal
-    lines = list(_complaints(answer.get("node_errors") or {}, workflow))
+    lines = _complaints(answer.get("node_errors") or {}, workflow)
     if not lines:
         if not isinstance(error, dict):
             error = {"message": str(error)}

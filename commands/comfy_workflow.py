@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,16 @@ def load(path: Path) -> Workflow:
 # --- --set -----------------------------------------------------------------------------------------------------------
 
 
-def set_inputs(workflow: Workflow, pairs: Sequence[str], upload: Callable[[Path], str]) -> None:
-    """Applies NODE.INPUT=VALUE texts; `upload` takes a file to the server and returns its name there.
+def set_inputs(
+    workflow: Workflow,
+    pairs: Sequence[str],
+    upload: Callable[[Path], str],
+    inputs_of: Callable[[str], Mapping[str, Any]],
+) -> None:
+    """Applies NODE.INPUT=VALUE texts.
+
+    upload     takes a file to the server and returns its name there
+    inputs_of  class of nodes -> {input: default}, asked of the server for an input that the file leaves out
 
     Raises ValueError for a name that does not exist or fits several nodes, before anything is uploaded or set.
     """
@@ -81,16 +89,16 @@ def set_inputs(workflow: Workflow, pairs: Sequence[str], upload: Callable[[Path]
         target, equals, text = pair.partition("=")
         if not (equals and "." in target):
             raise ValueError(f"--set is {pair!r}, expected NODE.INPUT=VALUE, as in 'KSampler.steps=8'")
-        node, name = _place(workflow, target)
+        node, name, old = _place(workflow, target, inputs_of)
         if (node, name) in changes:
             raise ValueError(f"--set {target} is given twice; keep one")
-        changes[node, name] = _value(text, workflow.nodes[node]["inputs"][name], workflow, target)
+        changes[node, name] = _value(text, old, workflow, target)
     for (node, name), value in changes.items():
         workflow.nodes[node]["inputs"][name] = upload(value) if isinstance(value, Path) else value
 
 
-def _place(workflow: Workflow, target: str) -> tuple[str, str]:
-    """(node id, input) of NODE.INPUT. Titles and inputs may hold dots themselves, so every dot is tried."""
+def _place(workflow: Workflow, target: str, inputs_of: Callable[[str], Mapping[str, Any]]) -> tuple[str, str, Any]:
+    """(node id, input, its value or default) of NODE.INPUT. Titles and inputs may hold dots, so every dot is tried."""
     splits = [(target[:at], target[at + 1 :]) for at, letter in enumerate(target) if letter == "."]
     known = [(name, field, workflow.find(name)) for name, field in splits if workflow.find(name)]
     if not known:
@@ -101,10 +109,12 @@ def _place(workflow: Workflow, target: str) -> tuple[str, str]:
         candidates = ", ".join(workflow.label(node) for node in found)
         raise ValueError(f"--set {target}: {name!r} fits {len(found)} nodes, use an id; they are {candidates}")
     (node,) = found
-    inputs = workflow.nodes[node]["inputs"]
+    inputs: Mapping[str, Any] = workflow.nodes[node]["inputs"]
+    if field not in inputs:
+        inputs = {**inputs_of(workflow.nodes[node]["class_type"]), **inputs}
     if field not in inputs:
         raise ValueError(f"{workflow.label(node)}: {nearest('input', field, inputs)}")
-    return node, field
+    return node, field, inputs[field]
 
 
 def _value(text: str, old: Any, workflow: Workflow, target: str) -> Any:

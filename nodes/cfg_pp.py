@@ -42,7 +42,8 @@ def check_plan(plan: Plan) -> None:
     """
     kept: list[str] = []
     for call in plan:
-        kept.insert(0, call.keeps)
+        if call.keeps:
+            kept.insert(0, call.keeps)
         older = kept[1 : len(call.weights)]
         if any(kind != call.form for kind in older):
             raise ValueError(
@@ -54,10 +55,11 @@ def check_plan(plan: Plan) -> None:
 class Guidance:
     """Watches the host's guider for the negative's prediction and moves the state by it.
 
-    Used as `extra_args = guidance.watch(extra_args)` before a run and `move=guidance.move` in it.
+    Used as `extra_args = guidance.watch(extra_args)` before a run of the plan and `move=guidance.move` in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._unguided: Tensor | None = None
 
     def watch(self, extra_args: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +88,6 @@ class Guidance:
         unguided, self._unguided = self._unguided, None
         if unguided is None:
             raise ValueError("cfg_pp: this model's guider does not report predictions; switch cfg_pp off")
-        if step.level.alpha == 0.0:
-            return None
+        if step.level.alpha == 0.0 or not self._plan.calls[step.i].keeps:
+            return None  # no signal yet, or an idle call at a repeated level, which changes nothing
         return step.x + step.level.alpha * (step.denoised - unguided.to(step.x.dtype))

@@ -12,7 +12,7 @@ from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
 from ..samplers.level import Frame, read_sigmas
 from ..samplers.plan import Plan
 from ..samplers.run import Memory
-from ..samplers.solvers import Solver, check
+from ..samplers.solvers import Solver, check, solver
 from . import cfg_pp as cfgpp
 from .inputs import about
 from .model_frame import frame_of, model_sampling_of, snapped
@@ -36,6 +36,10 @@ class Choice:
         if self.cfg_pp:
             cfgpp.check_plan(plan)
         return plan
+
+
+#: draws a schedule alone: DDIM knows no history, so its plan shows the levels and nothing else
+BARE = Choice(solver("ddim"))
 
 
 @dataclass
@@ -86,7 +90,7 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         arguments = dict(extra_args or {})
         move = None
         if choice.cfg_pp:
-            guidance = cfgpp.Guidance()
+            guidance = cfgpp.Guidance(work.plan)
             arguments, move = guidance.watch(arguments), guidance.move
         work.state = drive(
             work.plan, model, x, arguments, callback, disable, label=choice.row.label, move=move,

@@ -39,12 +39,12 @@ def about(name: str) -> Iterator[None]:
 
 
 def sampler_name(default: str = "dpmpp_2m") -> Widget:
-    tip = "The solver. Its order is part of its name: 2m and 3m remember calls, 2s and 3s spend 2 or 3 calls on a step."
+    tip = "The solver. 2m and 3m remember calls, 2s and 3s spend 2 or 3 calls on a step. The plot shows the orders."
     return list(solvers()), {"default": default, "tooltip": tip}
 
 
 def scheduler(default: str = "beta") -> Widget:
-    tip = "How the noise levels are spaced. karras suits noise and v models, simple and sgm_uniform flow models."
+    tip = "Spacing of the noise levels. beta suits most models; karras noise and v models, simple flow models."
     return list(schedules()), {"default": default, "tooltip": tip}
 
 
@@ -68,7 +68,7 @@ def text_options(of: str) -> Widget:
     return "STRING", {"default": "", "multiline": False, "tooltip": tip, "advanced": True}
 
 
-_EXAMPLES = {"schedule": "rho=5, sigma_min=0.1", "solver and the schedule": "start=2s, rho=5"}
+_EXAMPLES = {"schedule": "sigma_min=0.1, end=sigma_min", "solver and the schedule": "last=denoise, sigma_min=0.1"}
 
 
 def solver_options() -> dict[str, Widget]:
@@ -115,9 +115,9 @@ def chosen_solver(name: Any, values: Mapping[str, Any] = {}) -> tuple[Solver, di
     offered = {option.name: option for option in row.options}
     for each, value in given.items():
         if each not in offered and each in defaults:
-            others = [other.id for other in solvers().values() if each in {option.name for option in other.options}]
+            others = [other.id for other in solvers().values() if _has(other, each)]
             raise ValueError(
-                f"{each}: {row.id} has no option {each!r}; set it back to {defaults[each]!r}, "
+                f"{each}: {row.id} has no such option; set it back to {defaults[each]!r}, "
                 f"or choose a solver that has it: {', '.join(others)}"
             )
         with about(each):
@@ -151,17 +151,30 @@ def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> di
             shown = pair if len(pair) <= _LONGEST else f"{pair[:_LONGEST]}..."
             raise ValueError(f"{name}: cannot read {shown!r}; write name=value pairs, such as 'rho=5, sigma_min=0.1'")
         if key not in known:
-            raise ValueError(f"{name}: " + nearest("option", key, known))
+            owners = [row.id for table in (solvers(), schedules()) for row in table.values() if _has(row, key)]
+            hint = f"{key!r} is an option of {', '.join(owners)}; here there are {', '.join(sorted(known))}"
+            raise ValueError(f"{name}: " + (hint if owners else nearest("option", key, known)))
     return read_options(pairs, offered, name)
 
 
+def _has(row: Solver | Schedule, option: str) -> bool:
+    return any(each.name == option for each in row.options)
+
+
 def read_options_text(text: Any, levels: Schedule, row: Solver | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options in a text field of a schedule, or of a solver and a schedule: (the solver's, the schedule's)."""
+    """The options in a text field of a schedule, or of a solver and a schedule: (the solver's, the schedule's).
+
+    The solver's are checked here, the schedule's by the schedule.
+    """
     of_schedule = {option.name: option for option in (*levels.options, *_SPAN)}
     given = read_text(text, (*(row.options if row else ()), *of_schedule.values()))
     if given.get("end") in ("0", "0.0"):
         given["end"] = 0
-    of_solver = {key: given.pop(key) for key in list(given) if row and key not in of_schedule}
+    of_solver = {key: given.pop(key) for key in list(given) if key not in of_schedule}
+    with about("options"):
+        for option in row.options if row else ():
+            if option.name in of_solver:
+                of_solver[option.name] = option.check(of_solver[option.name], option.name)
     return of_solver, given
 
 

@@ -125,7 +125,7 @@ class FewstepKSampler:
         row, _ = inputs.chosen_solver(sampler_name)
         frame = frame_of(model.get_model_object("model_sampling"))
         levels, given = make_levels(scheduler, steps, denoise, options, frame, row)
-        choice = Choice(*inputs.chosen_solver(row, given), cfg_pp)
+        choice = Choice(row, given, cfg_pp)
         part = Part(start_at_step, end_at_step, add_noise == _ENABLE, return_with_leftover_noise == _ENABLE)
         work = choose(choice, levels, frame, part, latent_image, model)
         if work is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..samplers.level import Frame
 from ..samplers.plan import Plan
-from ..samplers.run import Memory, history_needed, opens_step
+from ..samplers.run import Memory, history_needed
 from .history import carried
 from .host_sampler import Choice, Piece
 
@@ -45,9 +45,16 @@ class Work:
 
 
 def choose(
-    choice: Choice, levels: list[float], frame: Frame, part: Part, latent: Mapping[str, Any], model: Any
+    choice: Choice,
+    levels: list[float],
+    frame: Frame,
+    part: Part,
+    latent: Mapping[str, Any] | None = None,
+    model: Any = None,
 ) -> Work | None:
     """The work of a part; None when it makes no call. ValueError names the input that is wrong.
+
+    Without a latent (to draw a part before it runs) a history is taken to come with it.
 
     A part that begins and ends between two steps is cut out of the plan of the whole schedule, so that its predictions
     can be handed on. Otherwise (the end inside a step of several calls, a forced end at sigma 0, no history) it is a
@@ -62,33 +69,41 @@ def choose(
     if forced:
         sigmas[-1] = 0.0
     whole = choice.plan(levels, frame)
-    piece, masked, note = _piece(choice, whole, start, end, part, latent, model)
-    if forced and start:
-        piece, note = None, "it ends at sigma 0 before the schedule does: this part is a run of its own"
-    elif forced:
-        piece = None
+    piece, masked, note = _piece(choice, whole, start, end, forced, part, latent, model)
     if piece is not None:
         return Work(piece, sigmas, whole, (start, end), True, masked, note)
     own = choice.plan(sigmas, frame)
-    if start and not part.add_noise and latent.get("noise_mask") is not None:
+    if start and not part.add_noise and latent and latent.get("noise_mask") is not None:
         note += "; what the noise mask leaves out keeps the noise that it came with"
     return Work(Piece(own, 0, len(own), Memory()), sigmas, own, (0, len(own)), False, None, note)
 
 
 def _piece(
-    choice: Choice, whole: Plan, start: int, end: int, part: Part, latent: Mapping[str, Any], model: Any
+    choice: Choice,
+    whole: Plan,
+    start: int,
+    end: int,
+    forced: bool,
+    part: Part,
+    latent: Mapping[str, Any] | None,
+    model: Any,
 ) -> tuple[Piece | None, tuple[Any, Any] | None, str]:
     """(the piece of the whole plan, None for a run of its own; samples and noise of the first part; the report's note).
 
     The record of the first part is also used where no history is needed: it holds the very state, and what a noise mask
-    asks for.
+    asks for. forced: the part goes to sigma 0 from its last call, before the schedule does.
     """
-    if not (opens_step(whole, start) and opens_step(whole, end)):
+    if forced:
+        note = "it ends at sigma 0 before the schedule does: this part is a run of its own"
+        return None, None, note if start else ""
+    if not (whole.opens(start) and whole.opens(end)):
         return None, None, "the cut lies inside a step of several calls: this part is a run of its own"
     if start == 0:
         return Piece(whole, start, end, Memory()), None, ""
     if part.add_noise:
         return None, None, "noise is added, so this part starts anew"
+    if latent is None:
+        return Piece(whole, start, end, Memory()), None, ""
     record, note = carried(latent, whole, choice.cfg_pp, start, model.model)
     if record is not None:
         return Piece(whole, start, end, Memory(record.memory), record.state), record.masked, note

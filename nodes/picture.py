@@ -8,7 +8,6 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from ..samplers.plan import Plan
-from ..samplers.report import orders
 
 _SIZE = (960, 420)
 _SCALE = 2  # drawn larger and scaled down, which smooths the lines
@@ -34,8 +33,7 @@ class _Plot:
         self.font = ImageFont.load_default()
         lams = [level.lam for level in plan.levels if math.isfinite(level.lam)] or [0.0]
         self.low, self.high = min(lams), max(lams)
-        self.orders = orders(plan)
-        self.top = max(self.orders)
+        self.top = max(plan.call_orders)
 
     def x(self, lam: float) -> float:
         """The place of a lambda; infinite ones stand at the border, a twelfth of the width outside."""
@@ -72,10 +70,10 @@ class _Plot:
                 self.line([(_LEFT, self.y(order)), (_SIZE[0] - _RIGHT, self.y(order))], "#ececf1", 1)
             self.text((10, _TOP - 22), "order")
         for i, call in enumerate(plan):
-            self._call(i, call.level.lam, call.target.lam, self.orders[i])
+            self._call(i, call.level.lam, call.target.lam, plan.call_orders[i])
 
     def _call(self, i: int, lam: float, to: float, order: int) -> None:
-        stage = i > 0 and not self.plan.calls[i - 1].closes
+        stage = not self.plan.opens(i)
         colour = _STAGE if stage else _CALL
         x, y = self.x(lam), self.y(order)
         self.line([(x, y), (self.x(to), y)], colour, 2)

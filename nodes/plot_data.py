@@ -7,26 +7,29 @@ from typing import Any
 
 from ..samplers.plan import Plan
 from ..samplers.report import outline
-from ..samplers.solvers import solver
-from .host_sampler import Choice
-from .inputs import chosen_solver
+from ..samplers.schedules import schedule_row
+from . import inputs
+from .host_sampler import BARE, Choice
+from .inputs import about, chosen_solver
 from .levels import make_levels
+from .parts import Part, choose
 from .ranges import ASSUMED, AUTO, Range, find
 
 MOST_CALLS = 1000
-#: the plot of a schedule alone is drawn with DDIM, which knows no history
-_PLAIN = "ddim"
-_KNOWN = {
-    "sampler_name",
-    "solver_options",
-    "cfg_pp",
-    "scheduler",
-    "steps",
-    "denoise",
-    "options",
-    "start_at_step",
-    "end_at_step",
-    "range",
+#: what a request may hold, and what is taken where it is silent: the defaults of the widgets
+_DEFAULTS: dict[str, Any] = {
+    "sampler_name": None,
+    "solver_options": {},
+    "cfg_pp": False,
+    "scheduler": inputs.scheduler()[1]["default"],
+    "steps": inputs.steps()[1]["default"],
+    "denoise": 1.0,
+    "options": "",
+    "add_noise": "enable",
+    "start_at_step": 0,
+    "end_at_step": 10**6,
+    "return_with_leftover_noise": "disable",
+    "range": AUTO,
 }
 
 
@@ -34,32 +37,38 @@ def from_widgets(given: Any) -> dict[str, Any]:
     """The plot of a node's widgets.
 
     given  {"sampler_name" or null, "solver_options": {}, "cfg_pp", "scheduler", "steps", "denoise", "options": text,
-           "start_at_step", "end_at_step", "range": id}, all optional
+           "add_noise", "start_at_step", "end_at_step", "return_with_leftover_noise", "range": id}, all optional
 
     Raises ValueError, naming the input, for whatever the node itself would refuse, and for more than 1000 calls.
     """
-    if not isinstance(given, Mapping) or not set(given) <= _KNOWN:
-        raise ValueError(f"expected an object with some of {', '.join(sorted(_KNOWN))}, got {str(given)[:200]}")
-    name = given.get("sampler_name")
-    options = given.get("solver_options", {})
+    if not isinstance(given, Mapping) or not set(given) <= _DEFAULTS.keys():
+        raise ValueError(f"expected an object with some of {', '.join(sorted(_DEFAULTS))}, got {str(given)[:200]}")
+    asked = _DEFAULTS | dict(given)
+    name, options = asked["sampler_name"], asked["solver_options"]
     if not isinstance(options, Mapping):
         raise ValueError(f"solver_options: got {options!r}, expected an object")
-    row, chosen = chosen_solver(_PLAIN if name is None else name, options)
-    steps = _whole("steps", given.get("steps", 10), 1, MOST_CALLS)
-    begin = _whole("start_at_step", given.get("start_at_step", 0), 0, 10**6)
-    end = _whole("end_at_step", given.get("end_at_step", 10**6), 0, 10**6)
-    denoise = _share(given.get("denoise", 1.0))
-    where = find(given.get("range", AUTO), None if name is None else row)
+    row, chosen = chosen_solver(BARE.row.id if name is None else name, options)
+    with about("scheduler"):
+        frames = set(row.frames) & set(schedule_row(asked["scheduler"]).frames)
+    where = find(asked["range"], frames)
+    steps = _whole("steps", asked["steps"], 1, MOST_CALLS)
     levels, of_text = make_levels(
-        given.get("scheduler", "beta"), steps, denoise, given.get("options", ""), where.frame,
+        asked["scheduler"],
+        steps,
+        _share(asked["denoise"]),
+        asked["options"],
+        where.frame,
         None if name is None else row,
-    )  # fmt: skip
-    if not levels:
-        return _nothing(where, "denoise is 0: no model call")
+    )
     if name is None:
-        return schedule_plot(levels, where)
-    plan = Choice(row, chosen | of_text, bool(given.get("cfg_pp", False))).plan(levels, where.frame)
-    return plot(plan, where, begin, min(end, len(plan)))
+        return schedule_plot(levels, where) if levels else _nothing(where, "denoise is 0: no model call")
+    begin, end = (_whole(each, asked[each], 0, 10**6) for each in ("start_at_step", "end_at_step"))
+    part = Part(begin, end, asked["add_noise"] != "disable", asked["return_with_leftover_noise"] == "enable")
+    # no model and no latent is known here: a part that could go on with a history is drawn as if it did
+    work = choose(Choice(row, chosen | of_text, bool(asked["cfg_pp"])), levels, where.frame, part)
+    if work is None:
+        return _nothing(where, "no model call")
+    return plot(work.shown, where, *work.span)
 
 
 def plot(plan: Plan, where: Range, begin: int = 0, end: int | None = None) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def _nothing(where: Range, why: str) -> dict[str, Any]:
 
 def schedule_plot(levels: list[float], where: Range) -> dict[str, Any]:
     """The plot of a schedule alone: where the model is called, with no solver named."""
-    return plot(Choice(solver(_PLAIN)).plan(levels, where.frame), where) | {"solver": None, "order": None}
+    return plot(BARE.plan(levels, where.frame), where) | {"solver": None, "order": None}
 
 
 def _ranges(where: Range) -> list[list[str]]:

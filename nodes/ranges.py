@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from ..samplers.level import Frame, frame
+from ..samplers.level import FRAMES, Frame, frame
 from ..samplers.names import nearest
-from ..samplers.solvers import Solver
 from ..samplers.times import FlowShift, LogSigma, sigma_range
 
 
@@ -38,8 +38,8 @@ ASSUMED = {
         _row("sd", "SD 1.5, SDXL (0.029-14.6)", "ve", "scaled_linear"),
         _row("zero_snr", "v, zero SNR (0.029-4519)", "ve", "zero_snr"),
         _row("edm", "EDM (0.002-80)", "ve", LogSigma()),
-        _row("flow", "flow, no shift", "flow", FlowShift(1.0)),
         _row("flow_3", "flow, shift 3 (SD3)", "flow", FlowShift(3.0)),
+        _row("flow", "flow, no shift", "flow", FlowShift(1.0)),
         _row("flux", "Flux, mu 1.15", "flow", FlowShift(math.exp(1.15), 1e-4)),
     )
 }
@@ -61,8 +61,8 @@ def see(where: Frame) -> Range:
     return found
 
 
-def find(id: Any, row: Solver | None = None) -> Range:
-    """The range of an id. `auto`, and a seen one that the server has forgotten, is the first that fits the solver."""
+def find(id: Any, frames: Collection[str] = FRAMES) -> Range:
+    """The range of an id. `auto`, and a seen one that the server has forgotten, is the first in one of the frames."""
     if not isinstance(id, str):
         raise ValueError(f"range: got {id!r}, expected a name")
     if id in ASSUMED:
@@ -72,5 +72,4 @@ def find(id: Any, row: Solver | None = None) -> Range:
         return found
     if id != AUTO and not id.startswith("seen-"):
         raise ValueError(nearest("range", id, (AUTO, *ASSUMED)))
-    usual = "flow_3" if row is not None and "ve" not in row.frames else "sd"
-    return ASSUMED[usual]
+    return next((row for row in ASSUMED.values() if row.frame.name in frames), ASSUMED["sd"])

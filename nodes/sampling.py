@@ -65,6 +65,8 @@ def sample_part(
         f"made here: calls {begin + 1} to {end} of {len(work.shown)}",
         f"{calls} model calls in {seconds:.2f} s, {seconds / calls:.3f} s each",
     ]
+    if choice.cfg_pp:
+        lines.append("CFG++: after each call the state is moved by alpha (guided - negative prediction)")
     return sampled, denoised, "\n".join([*lines, *([work.note] if work.note else [])])
 
 
@@ -79,8 +81,9 @@ def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[A
 
 
 def unsampled(model: Any, latent: dict[str, Any], part: Part, steps: int, denoise: float) -> Result:
-    """What a part without any call gives: the latent as it came."""
-    same = {**latent, "samples": _fixed(model, latent)}
+    """What a part without any call gives: the latent, fitted to the model as the host's samplers do it."""
+    # its history stays, which is still valid
+    same = {name: value for name, value in latent.items() if name not in _RATIOS} | {"samples": _fixed(model, latent)}
     why = "denoise is 0" if denoise <= 0 else f"calls {part.start + 1} to {part.end} of {steps} are none"
     return same, same, f"no model call: {why}"
 

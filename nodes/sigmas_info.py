@@ -8,9 +8,8 @@ from typing import Any
 
 from ..samplers.level import Frame, Level, frame, read_sigmas
 from ..samplers.plan import Plan
-from ..samplers.solvers import solver
 from . import inputs
-from .host_sampler import Choice
+from .host_sampler import BARE
 from .model_frame import frame_of, snapped
 from .sampler import CATEGORY
 
@@ -45,7 +44,7 @@ class FewstepSigmasInfo:
         choice = getattr(getattr(sampler, "sampler_function", None), "fewstep", None)
         if sampler is not None and choice is None:
             raise ValueError("sampler: only a Fewstep Sampler can show its plan; leave this input free")
-        plan = (choice or Choice(solver("ddim"))).plan(values, where)
+        plan = (choice or BARE).plan(values, where)
         named = plan if choice else None
         return _table(plan, where, values, named, model is None), draw(plan, named is not None)
 

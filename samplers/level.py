@@ -118,7 +118,7 @@ def frame(name: str | Frame, time: str | TimeMap | Sequence[float] | None = None
     return Frame(name, time_map(_CONVENTIONS[name].time if time is None else time))
 
 
-def read_sigmas(sigmas: Sequence[float] | Any) -> list[float]:
+def read_sigmas(sigmas: Any) -> list[float]:
     """The numbers of a list, array or tensor (one read-back). Raises ValueError unless it is one-dimensional."""
     if isinstance(sigmas, (str, bytes, dict)):
         raise ValueError(f"sigmas must be a one-dimensional sequence of numbers, got {sigmas!r}")

@@ -73,10 +73,26 @@ class Plan:
     def __iter__(self) -> Iterator[Call]:
         return iter(self.calls)
 
+    def opens(self, i: int) -> bool:
+        """Whether call i (or the end, i = len(plan)) begins a step: the state there is a level's, not a stage's."""
+        return 0 <= i <= len(self) and (i == 0 or self.calls[i - 1].closes)
+
     @property
     def memory(self) -> int:
         """How many predictions a run remembers at most, the newest included."""
         return max((len(update.weights) for update in self.updates), default=0)
+
+    @cached_property
+    def call_orders(self) -> tuple[int, ...]:
+        """The order of each update: that of the method where it combines enough predictions (midpoint weights, say, are
+        of second order though they are exact for constants only), lower at the start, at a first-order end, for stages
+        and where levels suit no higher one."""
+        found, inside = [], 0
+        for call in self.calls:
+            inside += 1  # calls of this step so far; a zero weight at the end of the list is left out of it
+            found.append(min(self.order, max(call.exact_degree + 1, len(call.weights), inside)))
+            inside = 0 if call.closes else inside
+        return tuple(found)
 
     @cached_property
     def updates(self) -> tuple[Update, ...]:
@@ -99,7 +115,7 @@ class Plan:
             scale, *weights = (0.0 if abs(value) < 1e-14 * size else value for value in (call.scale, *call.weights))
             lines.append(
                 f"{i + 1:4d}  ask at {call.level.host:<10.5g} -> {call.target.host:<10.5g} "
-                f"{call.form} in {call.clock}, degree {call.exact_degree}{'' if call.closes else ', stage'}: "
+                f"{call.form} in {call.clock}, order {self.call_orders[i]}{'' if call.closes else ', stage'}: "
                 f"{scale:.5g}; " + " ".join(f"{weight:+.5g}" for weight in weights)
             )
         return "\n".join([*lines, *self.notes])

@@ -64,18 +64,6 @@ def outline(plan: Plan) -> dict[str, Any]:
         "to_sigma": [call.target.host for call in calls],
         "lam": [_finite(call.level.lam) for call in calls],
         "to_lam": [_finite(call.target.lam) for call in calls],
-        "order_of": orders(plan),
-        "stage": [i > 0 and not calls[i - 1].closes for i in range(len(calls))],
+        "order_of": list(plan.call_orders),
+        "stage": [not plan.opens(i) for i in range(len(calls))],
     }
-
-
-def orders(plan: Plan) -> list[int]:
-    """The order of each update, that of the method where it combines enough predictions (midpoint weights, say, are of
-    second order though they are exact for constants only); lower at the start, at a first-order end, and for stages."""
-    found, inside = [], 0
-    for call in plan:
-        inside += 1  # calls of this step so far; a zero weight at the end of the list is left out of it
-        combined = max(len(call.weights), inside)
-        found.append(min(plan.order, max(call.exact_degree + 1, combined)))
-        inside = 0 if call.closes else inside
-    return found

@@ -19,8 +19,10 @@ from .plan import FROM_DATA, Plan
 Tensor = torch.Tensor
 #: model(x, sigma[B], **extra_args) -> denoised, same shape as x (k-diffusion's convention)
 Model = Callable[..., Tensor]
-#: what a run remembers, newest first: (tensor, factor), whose product is the prediction
-Memory = deque[tuple[Tensor, float]]
+
+
+class Memory(deque[tuple[Tensor, float]]):
+    """What a run remembers, newest first: (tensor, factor), whose product is the prediction."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def steps(
     begin, end  index of the first call to make and of the first not to make, by default all; both at the beginning of
                 a step
     history     for begin > 0: the predictions remembered from the calls before it, newest first, each of the kind that
-                its call keeps. A deque of (tensor, factor) is used in place and holds, when the run is over, what a
-                run that goes on from there is given: the pieces then are bit-equal to the whole
+                its call keeps. A `Memory` is used in place and holds, when the run is over, what a run that goes on
+                from there is given: the pieces then are bit-equal to the whole
 
     No gradients are recorded. Keep no reference to a Step longer than needed: each holds two latents. Raises
     ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin`, `end` and
@@ -69,7 +71,7 @@ def steps(
     stop = len(plan) if end is None else end
     if x.ndim == 0:
         raise ValueError("x has no dimensions, expected [batch, ...]")
-    remembered: Memory = history if isinstance(history, deque) else deque((kept, 1.0) for kept in history)
+    remembered = history if isinstance(history, Memory) else Memory((kept, 1.0) for kept in history)
     del history  # or the run would hold its latents to the end
     _check_piece(plan, model, begin, stop, len(remembered))
     # float16 cannot hold sigma; models take float32
@@ -94,11 +96,6 @@ def steps(
     return x
 
 
-def opens_step(plan: Plan, i: int) -> bool:
-    """Whether a run of the plan may be cut before call i: the state there is a level's, not a stage's."""
-    return 0 <= i <= len(plan) and (i == 0 or plan.calls[i - 1].closes)
-
-
 def history_needed(plan: Plan, begin: int, end: int | None = None) -> int:
     """How many predictions from before call `begin` the calls begin..end - 1 use."""
     needed = kept = 0  # a call that repeats a level uses what is remembered and adds nothing to it
@@ -116,7 +113,7 @@ def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> 
             f"give frame={asked!r}, and a schedule of that frame"
         )
     for word, i in (("begin", begin), ("end", end)):
-        if not opens_step(plan, i):
+        if not plan.opens(i):
             raise ValueError(f"cannot {word} at call {i}: it does not open a step of this plan of {len(plan)} calls")
     if not begin < end:
         raise ValueError(f"cannot begin at call {begin} and end before call {end}: that makes no call")

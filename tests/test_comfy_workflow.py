@@ -28,6 +28,11 @@ def workflow() -> Workflow:
     return Workflow(json.loads(json.dumps(NODES)))
 
 
+def offered(kind: str) -> dict[str, Any]:
+    """What a server says of the inputs of a class, with their defaults."""
+    return {"denoise": 1.0, "options": "", "cfg_pp": False, "model": None} if kind == "KSampler" else {}
+
+
 def no_upload(path: Path) -> str:
     raise AssertionError(f"{path} was uploaded")
 
@@ -45,6 +50,9 @@ def no_upload(path: Path) -> str:
         ("3.add=false", "3", "add", False),
         ("3.sampler_name=dpmpp_3m", "3", "sampler_name", "dpmpp_3m"),
         ("3.extra=[1, 2]", "3", "extra", [1, 2]),
+        ("3.denoise=0.5", "3", "denoise", 0.5),  # not in the file, but the server knows it
+        ("3.options=8", "3", "options", "8"),
+        ("3.cfg_pp=true", "3", "cfg_pp", True),
         ("6.text=8", "6", "text", "8"),
         ('6.text="quoted"', "6", "text", "quoted"),
         ('6.text="@home"', "6", "text", "@home"),
@@ -61,10 +69,11 @@ def no_upload(path: Path) -> str:
     ],
 )
 def test_set(workflow: Workflow, text: str, node: str, field: str, value: object) -> None:
-    set_inputs(workflow, [text], no_upload)
+    set_inputs(workflow, [text], no_upload, offered)
     new = workflow.nodes[node]["inputs"].pop(field)
     assert (new, type(new)) == (value, type(value))
-    workflow.nodes[node]["inputs"][field] = NODES[node]["inputs"][field]
+    if field in NODES[node]["inputs"]:
+        workflow.nodes[node]["inputs"][field] = NODES[node]["inputs"][field]
     assert workflow.nodes == NODES, "something else has changed"
 
 
@@ -77,7 +86,7 @@ def test_set_uploads(workflow: Workflow, tmp_path: Path) -> None:
         uploaded.append(path)
         return "a (1).png"
 
-    set_inputs(workflow, [f"4.name=@{picture}", "3.steps=4"], upload)
+    set_inputs(workflow, [f"4.name=@{picture}", "3.steps=4"], upload, offered)
     assert uploaded == [picture]
     assert workflow.nodes["4"]["inputs"]["name"] == "a (1).png"
     assert workflow.nodes["3"]["inputs"]["steps"] == 4
@@ -98,7 +107,7 @@ def test_set_uploads(workflow: Workflow, tmp_path: Path) -> None:
 )
 def test_bad_set(workflow: Workflow, text: str, words: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=re.escape(words[0])) as caught:
-        set_inputs(workflow, ["6.text=before", text], no_upload)
+        set_inputs(workflow, ["6.text=before", text], no_upload, offered)
     assert not [word for word in words if word not in str(caught.value)], caught.value
     assert workflow.nodes == NODES
 
@@ -106,12 +115,12 @@ def test_bad_set(workflow: Workflow, text: str, words: tuple[str, ...]) -> None:
 def test_one_of_several_nodes_is_enough_to_be_ambiguous(workflow: Workflow) -> None:
     """Only node 7 has this input, but it would be a guess that 7 is meant, and 6 might get one tomorrow."""
     with pytest.raises(ValueError, match="fits 2 nodes"):
-        set_inputs(workflow, ["Prompt.text.more=x"], no_upload)
+        set_inputs(workflow, ["Prompt.text.more=x"], no_upload, offered)
 
 
 def test_set_twice(workflow: Workflow) -> None:
     with pytest.raises(ValueError, match="twice"):
-        set_inputs(workflow, ["3.steps=1", "KSampler.steps=2"], no_upload)
+        set_inputs(workflow, ["3.steps=1", "KSampler.steps=2"], no_upload, offered)
 
 
 @pytest.mark.parametrize("data", [NODES, {"prompt": NODES, "client_id": "x"}])

@@ -15,6 +15,7 @@ import fewstep
 import pytest
 import torch
 from fewstep.nodes import history, inputs, parts, ranges, routes, settings
+from fewstep.nodes.cfg_pp import Guidance
 from fewstep.nodes.demo_model import FewstepDemoModel
 from fewstep.nodes.host_sampler import Choice
 from fewstep.nodes.ksampler import FewstepKSampler
@@ -24,7 +25,6 @@ from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
 from fewstep.samplers.menu import menu
-from fewstep.samplers.report import orders
 from snapshot import MENU, SNAPSHOT
 
 NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
@@ -120,7 +120,7 @@ def test_every_option_of_every_solver_has_a_widget_that_reaches_it() -> None:
     [
         ("dpmp_2m", {}, "sampler_name: unknown solver 'dpmp_2m'; did you mean 'dpmpp_2m'"),
         (None, {}, "sampler_name: a solver is given by its id"),
-        ("dpmpp_2m", {"start": "2s"}, "start: dpmpp_2m has no option 'start'; set it back to 'auto', or choose"),
+        ("dpmpp_2m", {"start": "2s"}, "start: dpmpp_2m has no such option; set it back to 'auto', or choose"),
         ("dpmpp_3m", {"start": "3s"}, "start: dpmpp_3m: unknown value for option 'start' '3s'"),
         ("dpmpp_3m", {"variant": "general"}, "variant: dpmpp_3m: unknown value for option 'variant' 'general'"),
     ],
@@ -151,7 +151,7 @@ def test_a_text_serves_solver_and_schedule() -> None:
         ("rho=5 rho=6", "options rho is given twice"),
         ("rh=5", "options: unknown option 'rh'; did you mean 'rho'"),
         ("rho=many", "options: schedule 'karras': option 'rho' is 'many', expected a number"),
-        ("start=2s", "options: unknown option 'start'"),
+        ("start=2s", "options: 'start' is an option of dpm_solver_3m, .*; here there are end, rho"),
         (5, "options: got 5, expected a text"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_forced_end_goes_to_sigma_0_on_its_own_plan() -> None:
 @pytest.mark.parametrize("range", [None, *ranges.ASSUMED])
 @pytest.mark.parametrize("id", [None, *SOLVERS])
 def test_every_solver_can_be_plotted_on_every_range_it_fits(id: str | None, range: str | None) -> None:
-    frame = ranges.find(range or "auto", SOLVERS[id] if id else None).frame.name
+    frame = ranges.find(range or "auto", SOLVERS[id].frames if id else SCHEDULES["beta"].frames).frame.name
     if id and frame not in SOLVERS[id].frames:
         with pytest.raises(ValueError, match=f"sampler_name: {id} is defined on flow"):
             from_widgets({"sampler_name": id, "range": range})
@@ -301,7 +301,7 @@ def test_orders_of_calls() -> None:
 
     def of(id: str, n: int, frame: str = "ve", **options: Any) -> list[int]:
         schedule = "simple" if frame == "flow" else "karras"
-        return orders(fewstep.plan(id, fewstep.schedule(schedule, n, frame=frame), frame, **options))
+        return list(fewstep.plan(id, fewstep.schedule(schedule, n, frame=frame), frame, **options).call_orders)
 
     assert of("ddim", 3) == [1, 1, 1]
     assert of("dpmpp_2m", 5) == [1, 2, 2, 2, 1]  # midpoint weights, and x = D at the end
@@ -316,8 +316,15 @@ def test_plots_of_parts_and_on_models_that_were_seen() -> None:
     found = from_widgets({"range": seen.id, "scheduler": "simple", "start_at_step": 2, "end_at_step": 6})
     assert (found["range"]["id"], found["range"]["assumed"]) == (seen.id, False)
     assert found["ranges"][0] == [seen.id, seen.label]
-    found = from_widgets({"sampler_name": "dpmpp_3m", "start_at_step": 2, "end_at_step": 6})
-    assert (found["begin"], found["end"]) == (2, 6)
+    middle = {"sampler_name": "dpm_solver_3m", "start_at_step": 2, "end_at_step": 6, "steps": 10}
+    found = from_widgets(middle | {"add_noise": "disable", "return_with_leftover_noise": "enable"})
+    assert (found["begin"], found["end"], found["total"]) == (2, 6, 10)
+    # what ends at sigma 0 before its time, or begins with new noise, is a run of its own
+    found = from_widgets(middle | {"add_noise": "disable"})
+    assert (found["begin"], found["end"], found["total"], found["to_sigma"][-1]) == (0, 4, 4, 0.0)
+    found = from_widgets(middle | {"return_with_leftover_noise": "enable"})
+    assert (found["total"], found["order_of"][0]) == (4, 1)
+    assert from_widgets(middle | {"end_at_step": 2})["empty"] == "no model call"
     assert "denoise is 0" in from_widgets({"denoise": 0})["empty"]
 
 
@@ -357,3 +364,49 @@ def test_long_and_foreign_texts_are_answered_at_once() -> None:
     ] == pytest.approx(0.1)
     with pytest.raises(ValueError, match="options: sigma_min is too small: in float32"):
         from_widgets({"scheduler": "karras", "options": "sigma_min=1e-300"})
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULES)
+def test_auto_takes_a_range_that_the_schedule_fits(scheduler: str) -> None:
+    """flow_shift and linear_quadratic exist for flow models only; they are no mistake before a model is known."""
+    for id in (None, "dpmpp_2m"):
+        assert from_widgets({"sampler_name": id, "scheduler": scheduler})["total"] == 10
+
+
+def test_text_options_are_refused_by_the_name_of_their_field() -> None:
+    for text, words in (
+        ("start=3s", "options: start: unknown value for option 'start' '3s'"),
+        ("variant=default", "options: variant: unknown value for option 'variant' 'default'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            from_widgets({"sampler_name": "dpmpp_3m", "options": text})
+    with pytest.raises(ValueError, match=r"options: 'start' is an option of dpm_solver_3m, .*; here there are alpha"):
+        from_widgets({"sampler_name": "dpmpp_2m", "options": "start=2s"})
+    with pytest.raises(
+        ValueError, match=r"options: 'rho' is an option of karras, polyexponential; here there are alpha"
+    ):
+        from_widgets({"sampler_name": "dpmpp_2m", "options": "rho=5"})
+
+
+def test_cfg_pp_at_repeated_levels_changes_nothing_there() -> None:
+    """An idle call asks the model again and must not move the state either."""
+    levels = [14.0, 5.0, 5.0, 1.0, 0.0]
+    for id in ("dpmpp_2m", "dpmpp_3m", "dpm_solver_2m", "deis_tab2", "ddim"):
+        outs = []
+        for each in (levels, sorted(set(levels), reverse=True)):
+            plan = Choice(SOLVERS[id], {}, cfg_pp=True).plan(each, FRAME)
+            guidance = Guidance(plan)
+
+            def model(x: torch.Tensor, sigma: torch.Tensor, guidance: Guidance = guidance) -> torch.Tensor:
+                answer = x / (1 + sigma.view(-1, 1) ** 2)
+                guidance._listen({"uncond": [], "uncond_denoised": 0.7 * answer, "denoised": answer})
+                return answer
+
+            x = torch.full((1, 3), 9.0, dtype=torch.float64)
+            outs.append(fewstep.run(plan, model, x, callback=guidance.move))
+        assert torch.equal(*outs), id
+
+
+def test_the_manual_lists_the_names_of_the_menu() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "comfyui.md").read_text(encoding="utf-8")
+    assert ", ".join(f"`{name}`" for name in menu()) in " ".join(page.split())

@@ -11,7 +11,7 @@ import fewstep
 import pytest
 import torch
 from fewstep.samplers.plan import FROM_DATA
-from fewstep.samplers.run import Memory, history_needed, opens_step, steps
+from fewstep.samplers.run import Memory, history_needed, steps
 from harness import finish, offered
 
 Tensor = torch.Tensor
@@ -343,7 +343,7 @@ def test_pieces_that_share_a_memory_are_bit_equal_to_the_whole(id: str, dtype: t
     x = start(frame, (2, 3), dtype)
     whole = fewstep.run(plan, MODELS[frame], x)
     for cut in range(1, len(plan)):
-        if not opens_step(plan, cut):
+        if not plan.opens(cut):
             with pytest.raises(ValueError, match=f"cannot end at call {cut}: it does not open a step"):
                 fewstep.run(plan, MODELS[frame], x, end=cut)
             continue

@@ -71,7 +71,7 @@ def sample(
     cfg: float = 1.0,
     **given: Any,
 ) -> Tensor:
-    """The host's own sample_custom around a sampler function; on flow its last division by 1 - sigma is undone."""
+    """The host's own sample_custom around a sampler function."""
     import comfy.sample
     import comfy.samplers
 

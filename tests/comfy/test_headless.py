@@ -133,6 +133,15 @@ def test_a_step_is_a_tick(server: Any, example: str, capsys: pytest.CaptureFixtu
     assert record["files"]
 
 
+def test_an_input_that_the_file_leaves_out(server: Any, example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("comfy", "run", example, "--server", server.address)
+    assert cli.main([*words, "--set", "FewstepKSampler.options=sigma_min=0.1"]) == 0
+    assert cli.main([*words, "--set", "FewstepKSampler.options=nonsense"]) == 1
+    assert "options: cannot read 'nonsense'" in capsys.readouterr().err
+    assert cli.main([*words, "--set", "FewstepKSampler.option=rho=5"]) == 2
+    assert "unknown input 'option'; did you mean 'options'" in capsys.readouterr().err
+
+
 def test_timeout_stops_the_sampler(server: Any, example: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("comfy", "run", example, "--server", server.address, "--set", "FewstepKSampler.steps=9999")
     assert cli.main([*words, "--timeout", "3"]) == 1

@@ -283,8 +283,6 @@ def test_image_to_image_makes_exactly_n_calls(run_graph: Run, network: str) -> N
     done = run_graph(graph)
     assert "6 model calls in" in report(done)
     assert report(done, "text 0") == "no model call: denoise is 0"
-    values = [event[1]["value"] for event in done.events if event[0] == "progress" and event[1]["node"] == "again"]
-    assert values in ([], [1, 2, 3, 4, 5, 6])  # no progress hook in process; the server's tests count them
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])
@@ -403,8 +401,8 @@ def test_nested_latents_of_sound_and_picture(host: types.SimpleNamespace) -> Non
         ({"sampler_name": "flow_ab2"}, "sampler_name: flow_ab2 is defined on flow, not on ve"),
         ({"scheduler": "flow_shift"}, "scheduler: schedule 'flow_shift' exists in frame flow, got frame 've'"),
         ({"options": "rho 5"}, "options: cannot read 'rho'; write name=value pairs"),
-        ({"options": "rh=5"}, "unknown option 'rh'; did you mean 'rho'"),
-        ({"options": "start=3s"}, "start: dpmpp_3m: unknown value for option 'start' '3s'"),
+        ({"options": "rh=5"}, "options: unknown option 'rh'; did you mean 'rho'"),
+        ({"options": "start=3s"}, "options: start: unknown value for option 'start' '3s'"),
         ({"options": "sigma_min=20"}, "options: sigma_min is 20"),
         ({"sampler_name": "dpmpp_3s", "cfg_pp": True}, "cfg_pp: dpmpp_3s makes 3 calls per step"),
         ({"latent_image": ["small", 0]}, "latent_image: the demo networks draw 32x32 latents, got"),
@@ -425,7 +423,7 @@ def test_a_missing_model_is_named(run_graph: Run) -> None:
 @pytest.mark.parametrize(
     ("sampler", "sigmas", "words"),
     [
-        ({"start": "2s"}, "sigmas", "start: dpmpp_2m has no option 'start'; set it back to 'auto', or choose"),
+        ({"start": "2s"}, "sigmas", "start: dpmpp_2m has no such option; set it back to 'auto', or choose"),
         ({"sampler_name": "nonsense"}, "sigmas", "sampler_name: unknown solver 'nonsense'"),
         ({}, "flipped", "sigmas: sigmas rise from 0 to 14.6146"),
     ],
