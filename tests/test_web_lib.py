@@ -20,7 +20,6 @@ from fewstep.samplers.times import FlowShift
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "tests" / "web"
-MARGIN = 22  # of web/lib/axis.js
 
 
 @pytest.fixture(scope="module")
@@ -70,29 +69,31 @@ PLOTS = [
 
 
 def test_the_axis_agrees_with_numpy(node: str) -> None:
-    given, expected, seen = [], [], set()
+    given, columns, seen = [], [], set()
     for where, name, steps, end in PLOTS:
         levels = schedule("sgm_uniform", steps, frame=FRAMES[where], end=end)
         found = plan(name, levels, frame=FRAMES[where])
         given.append({"plot": outline(found), "min": 18.0, "max": 318.5})
         lam, to = [call.level.lam for call in found], [call.target.lam for call in found]
         seen |= {value for value in (*lam, *to) if math.isinf(value)}
-        expected.append(_pixels(lam, to, 18.0, 318.5))
+        columns.append((lam, to))
     assert seen == {-math.inf, math.inf}, "the plans must reach both ends"
     done = subprocess.run([node, str(WEB / "pixels.mjs")], input=json.dumps(given), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for row, answer, (x, to) in zip(PLOTS, json.loads(done.stdout), expected, strict=True):
+    told = json.loads(done.stdout)
+    for row, answer, (lam, to) in zip(PLOTS, told["plots"], columns, strict=True):
+        x, to_x = _pixels(lam, to, 18.0, 318.5, told["margin"])
         np.testing.assert_allclose(answer["x"], x, rtol=0, atol=1e-9, err_msg=str(row))
-        np.testing.assert_allclose(answer["to"], to, rtol=0, atol=1e-9, err_msg=str(row))
+        np.testing.assert_allclose(answer["to"], to_x, rtol=0, atol=1e-9, err_msg=str(row))
         assert len(answer["ticks"]) <= 6, row
 
 
-def _pixels(lam: list[float], to: list[float], low: float, high: float) -> tuple[Any, Any]:
+def _pixels(lam: list[float], to: list[float], low: float, high: float, margin: float) -> tuple[Any, Any]:
     """Both columns on one axis: interpolated between the ends of what is finite, infinite ends at the borders."""
     both = np.array([lam, to])
     finite = both[np.isfinite(both)]
-    left = low + (MARGIN if -math.inf in both else 0)
-    right = high - (MARGIN if math.inf in both else 0)
+    left = low + (margin if -math.inf in both else 0)
+    right = high - (margin if math.inf in both else 0)
     span = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
     inner = np.interp(both, span, (left, right)) if span[0] < span[1] else np.full_like(both, (left + right) / 2)
     x = np.where(both == -math.inf, low, np.where(both == math.inf, high, inner))

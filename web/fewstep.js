@@ -3,23 +3,27 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { PlotFollower } from "./follower.js";
-import { nodeAt } from "./lib/links.js";
+import { everyNode, nodeAt } from "./lib/links.js";
 import { REQUESTS } from "./lib/request.js";
 import { HEIGHT } from "./plot.js";
 
 const EVENT = "fewstep.plot";
-const plots = new Map();
+/** Node -> its PlotFollower. Weak: the page makes copies that it never adds, and drops nodes without a word. */
+const plots = new WeakMap();
+const root = () => app.rootGraph ?? app.graph;
 
 app.registerExtension({
   name: "fewstep.plot",
 
   setup() {
     api.addEventListener(EVENT, ({ detail }) => {
-      plots.get(nodeAt(app.rootGraph ?? app.graph, detail.node))?.ran(detail.plot);
+      plots.get(nodeAt(root(), detail.node))?.ran(detail.plot);
     });
     // Callbacks miss what this sees: the widgets of the scheduler that a sampler is linked to, links further away, a
     // subgraph's widgets that stand for ours, values that Nodes 2.0 or another pack sets without a callback, the theme.
-    setInterval(() => plots.forEach((plot) => plot.look()), 300);
+    setInterval(() => {
+      for (const node of everyNode(root())) plots.get(node)?.look();
+    }, 300);
   },
 
   nodeCreated(node) {
@@ -31,8 +35,6 @@ app.registerExtension({
     plots.set(node, plot);
     after(node, "onConfigure", () => plot.configured());
     after(node, "onConnectionsChange", () => plot.follow());
-    after(node, "onAdded", () => plots.set(node, plot)); // a node that is moved is removed and added again
-    after(node, "onRemoved", () => plots.delete(node));
     after(node, "onExecuted", (output) => plot.ran(output?.fewstep_plot?.[0]));
   },
 

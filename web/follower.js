@@ -9,7 +9,8 @@ const AUTO = "auto";
 const RETRY = 5000;
 
 /** Node -> what outlives it when the page builds all nodes anew, on undo and when another tab is shown: the range that
- * it was last drawn on, for the levels of a model that has run, and its element. Not kept in the workflow. */
+ * it was last drawn on, for the levels of a model that has run, and its element (weak: it holds its node). Not kept in
+ * the workflow. */
 const remembered = new Map();
 
 export class PlotFollower {
@@ -18,7 +19,7 @@ export class PlotFollower {
   #asked = null;
   /** id of the range that is asked for */
   #range = AUTO;
-  /** [id, label] of the model's own range, once a run has told */
+  /** id of the model's own range, once a run has told */
   #seen = null;
   #view = new PlotElement((id) => this.#choose(id));
   #newest = new Newest((question) => this.#ask(question), (answer) => this.#show(answer));
@@ -42,6 +43,7 @@ export class PlotFollower {
 
   /** Asks for a plan if what the widgets say has changed. */
   follow() {
+    if (!this.#node.graph) return; // a copy that is not added, or not yet: look() asks then
     const question = this.#question();
     const text = JSON.stringify(question);
     if (text === this.#asked) return;
@@ -62,7 +64,7 @@ export class PlotFollower {
     if (!plot) return;
     this.#newest.drop();
     this.#range = plot.range.id;
-    this.#seen = [plot.range.id, plot.range.label];
+    this.#seen = plot.range.id;
     this.#remember();
     this.#show({ plot, assumed: null });
     const question = this.#question();
@@ -80,10 +82,11 @@ export class PlotFollower {
 
   async #ask({ body, assumed, fallback }) {
     const plot = await this.#plan(body);
-    if (plot.error && fallback) return { plot: await this.#plan(fallback.body), assumed: fallback.assumed };
-    return { plot, assumed };
+    if (!plot.error || plot.lost || !fallback) return { plot, assumed };
+    return { plot: await this.#plan(fallback.body), assumed: fallback.assumed };
   }
 
+  /** The plot, or {error}, with `lost` where the server gave no answer that can be read. */
   async #plan(body) {
     try {
       const response = await this.#post(JSON.stringify(body));
@@ -91,7 +94,7 @@ export class PlotFollower {
       return response.ok ? answer : { error: answer.error ?? `the server answers ${response.status}` };
     } catch (error) {
       setTimeout(() => (this.#asked = null), RETRY); // look() then asks again
-      return { error: `no plan from the server: ${error.message}` };
+      return { error: `no plan from the server: ${error.message}`, lost: true };
     }
   }
 
@@ -102,13 +105,13 @@ export class PlotFollower {
       this.#view.fail(plot.error);
       return;
     }
-    if (plot.range.assumed && this.#range === this.#seen?.[0]) {
+    if (plot.range.assumed && this.#range === this.#seen) {
       this.#range = AUTO; // the server was started anew and has forgotten the model
       this.#seen = null;
       this.#remember();
     }
-    const ranges = plot.ranges.filter(([id]) => id !== this.#seen?.[0]);
-    const own = this.#seen ? [[this.#seen[0], "model"]] : [];
+    const ranges = plot.ranges.filter(([id]) => id !== this.#seen);
+    const own = this.#seen ? [[this.#seen, "model"]] : [];
     this.#view.offer([[AUTO, AUTO], ...own, ...ranges], this.#range);
     this.#view.show(plot, assumed);
   }
@@ -133,9 +136,9 @@ export class PlotFollower {
   /** Nodes 2.0 keeps the element of the former node on the page after an undo (seen with frontends 1.49 and 1.58). */
   #takePlace() {
     const { element } = this;
-    const former = remembered.get(this.#key())?.element;
+    const former = remembered.get(this.#key())?.element?.deref();
     if (former === element) return;
     if (!element.isConnected && former?.isConnected) former.replaceWith(element);
-    if (element.isConnected) this.#remember({ element });
+    if (element.isConnected) this.#remember({ element: new WeakRef(element) });
   }
 }

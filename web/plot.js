@@ -110,8 +110,7 @@ export class PlotElement {
     const read = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
     const paper = style.backgroundColor;
     const colours = {
-      ink: read("--input-text", "#ddd"), quiet: read("--descrip-text", "#999"), line: read("--border-color", "#4e4e4e"),
-      paper, ...accents(paper),
+      quiet: read("--descrip-text", "#999"), line: read("--border-color", "#4e4e4e"), paper, ...accents(paper),
     };
     this.#theme = JSON.stringify(colours);
     return colours;

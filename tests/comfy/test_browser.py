@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,19 @@ class Page:
         except Exception as error:
             shown = self.js("(id) => [t.drawn(id), {...t.plot(id)?.dataset}, t.plot(id)?.innerText]", id)
             raise AssertionError(f"node {id}: expected a plot with {wanted}, got {shown}") from error
+
+    @contextmanager
+    def asked(self) -> Iterator[list[dict[str, Any]]]:
+        """What the page asks the plan's route meanwhile."""
+        found: list[dict[str, Any]] = []
+
+        def listen(request: Any) -> None:
+            if urlparse(request.url).path.endswith("/fewstep/plan"):
+                found.append(json.loads(request.post_data))
+
+        self.page.on("request", listen)
+        yield found
+        self.page.remove_listener("request", listen)
 
     def settle(self) -> dict[str, Any]:
         """The workflow, once the page has stopped changing it."""
@@ -419,6 +433,37 @@ def test_copies_have_their_own_plot(page: Page) -> None:
     page.set(other, steps=3)
     page.expect(other, points=3)
     page.expect(id, points=6)
+
+
+def test_a_node_that_is_not_in_the_workflow_asks_nothing(page: Page) -> None:
+    id = page.add(KSAMPLER, steps=6)
+    page.expect(id, points=6)
+    change = "const steps = node.widgets.find(({ name }) => name === 'steps'); steps.value = 5; steps.callback?.(5);"
+    with page.asked() as bodies:
+        page.js("(id) => { const node = t.node(id).clone(); " + change + "}", id)  # as the clipboard does
+        page.js("(id) => { const node = t.node(id); node.graph.remove(node); " + change + "}", id)
+        page.page.wait_for_timeout(1000)
+    assert bodies == []
+
+
+def test_a_server_that_does_not_answer_is_asked_once_and_again_later(page: Page) -> None:
+    ids = page.build(
+        {
+            "sampler": [SAMPLER, 0, 0, {}],
+            "host": ["BasicScheduler", 300, 0, {"scheduler": "simple", "steps": 7}],
+            "custom": ["SamplerCustom", 600, 0, {}],
+        },
+        [["sampler", "sampler", "custom", "sampler"], ["host", "SIGMAS", "custom", "sigmas"]],
+    )
+    page.expect(ids["sampler"], points=7)
+    page.page.route("**/fewstep/plan", lambda route: route.abort())
+    with page.asked() as bodies:
+        page.set(ids["host"], steps=12)
+        page.wait("(id) => t.plot(id).innerText.includes('no plan from the server')", ids["sampler"])
+        page.page.wait_for_timeout(1000)
+    page.page.unroute("**/fewstep/plan")
+    assert [body["steps"] for body in bodies] == [12]
+    page.expect(ids["sampler"], points=12)
 
 
 def test_undo_keeps_the_plot_and_the_range(page: Page) -> None:

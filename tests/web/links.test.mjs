@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nodeAt, scheduleOf } from "../../web/lib/links.js";
+import { everyNode, nodeAt, scheduleOf } from "../../web/lib/links.js";
 import { addLink, connect, makeGraph, makeNode } from "./graph.mjs";
 
 /** The borders of a subgraph stand in its links under these ids. */
@@ -108,4 +108,14 @@ test("execution ids name nodes inside subgraphs", () => {
   assert.equal(nodeAt(root, `${run.id}:${sampler.id}`), null);
   assert.equal(nodeAt(root, "99999"), null);
   assert.equal(nodeAt(root, undefined), null);
+});
+
+test("every node, those of subgraphs after their holder", () => {
+  const { sampler, scheduler, run } = nodes();
+  const [holder, inside] = [makeNode("some-uuid"), makeNode("another-uuid")];
+  const root = makeGraph([holder, run]);
+  holder.subgraph = makeGraph([inside, sampler], { rootGraph: root });
+  inside.subgraph = makeGraph([scheduler], { rootGraph: root });
+  assert.deepEqual([...everyNode(root)], [holder, inside, scheduler, sampler, run]);
+  assert.deepEqual([...everyNode(undefined)], []);
 });

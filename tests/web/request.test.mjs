@@ -12,7 +12,7 @@ test("a KSampler asks with its own widgets, and not with those that change no pl
   const { body, assumed, certain } = REQUESTS.FewstepKSampler(makeNode("FewstepKSampler", KSAMPLER));
   assert.deepEqual(body, {
     sampler_name: "dpmpp_2m", scheduler: "beta", steps: 10, denoise: 1, options: "", start_at_step: 0,
-    end_at_step: 10000, cfg_pp: false,
+    end_at_step: 10000, add_noise: "enable", return_with_leftover_noise: "disable", cfg_pp: false,
   });
   assert.equal(assumed, null);
   assert.equal(certain, true);

@@ -9,8 +9,8 @@ export function makeAxis(plot, min, max) {
   const ends = [...infinite(plot.lam, plot.sigma), ...infinite(plot.to_lam, plot.to_sigma)];
   const margin = Math.min(MARGIN, (max - min) / 4);
   return {
-    low: lams.reduce((a, b) => Math.min(a, b), Infinity), // not Math.min(...lams): thousands of arguments
-    high: lams.reduce((a, b) => Math.max(a, b), -Infinity),
+    low: Math.min(...lams),
+    high: Math.max(...lams),
     left: ends.includes(-Infinity) ? min + margin : min,
     right: ends.includes(Infinity) ? max - margin : max,
     min,

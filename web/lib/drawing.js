@@ -26,7 +26,7 @@ export function nearestCall({ calls }, x) {
   return calls.reduce((best, _, i) => (best < 0 || away(i) < away(best) ? i : best), -1);
 }
 
-/** colours: {ink, quiet, line, accent, paper}, any CSS colours. */
+/** colours: {quiet, line, accent, paper}, any CSS colours. */
 export function draw(context, plot, width, height, colours) {
   context.clearRect(0, 0, width, height);
   if (!plot?.lam?.length) return;

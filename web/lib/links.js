@@ -43,6 +43,14 @@ export function nodeAt(graph, id) {
   return found;
 }
 
+/** Every node of a graph and of the subgraphs in it, once for each time that a subgraph is used. */
+export function* everyNode(graph, far = FARTHEST) {
+  for (const node of graph?._nodes ?? graph?.nodes ?? []) {
+    yield node;
+    if (node.subgraph && far > 0) yield* everyNode(node.subgraph, far - 1);
+  }
+}
+
 /** Every node at the far end of an output's links. */
 function targets(graph, ids, far = FARTHEST) {
   if (!graph || !ids || far === 0) return [];
@@ -86,13 +94,6 @@ function isReroute(node) {
 
 /** The first node that holds this subgraph: a subgraph may be used several times, with other neighbours each time. */
 function holderOf(subgraph) {
-  const found = (graph, far) => {
-    for (const node of graph?._nodes ?? graph?.nodes ?? []) {
-      if (node.subgraph === subgraph) return node;
-      const deeper = node.subgraph && far > 0 ? found(node.subgraph, far - 1) : null;
-      if (deeper) return deeper;
-    }
-    return null;
-  };
-  return found(subgraph.rootGraph, FARTHEST);
+  for (const node of everyNode(subgraph.rootGraph)) if (node.subgraph === subgraph) return node;
+  return null;
 }

@@ -7,7 +7,8 @@ export const ASSUMED = { scheduler: "beta", steps: 10 };
 const ASSUMED_TEXT = `${ASSUMED.scheduler}, ${ASSUMED.steps} calls`;
 
 const SCHEDULE = ["scheduler", "steps", "denoise", "options"];
-const SAMPLE = ["sampler_name", ...SCHEDULE, "start_at_step", "end_at_step", "cfg_pp"];
+const PART = ["start_at_step", "end_at_step", "add_noise", "return_with_leftover_noise"];
+const SAMPLE = ["sampler_name", ...SCHEDULE, ...PART, "cfg_pp"];
 
 /** Node class -> (node) -> its request without the range: {body, assumed, certain, fallback}.
  *
