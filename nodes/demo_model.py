@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..demo.catalog import CLASSES, NETWORKS
-from . import inputs
-from .sampler import CATEGORY
+from .words import ALIASES, CATEGORY
 
 _EVERY = "one of each"
 _NONE = "none"
@@ -19,7 +18,7 @@ class FewstepDemoModel:
         "A small trained network that draws 32x32 pictures of clothes: vp predicts noise as SD does, flow the velocity "
         "as SD3 and Flux do. Use Empty Latent Image at 256x256 with it."
     )
-    SEARCH_ALIASES = [*inputs.ALIASES, "demo", "example", "checkpoint"]
+    SEARCH_ALIASES = [*ALIASES, "demo", "example", "checkpoint"]
     RETURN_TYPES = ("MODEL", "CONDITIONING", "CONDITIONING", "VAE")
     RETURN_NAMES = ("model", "positive", "negative", "vae")
     OUTPUT_TOOLTIPS = (

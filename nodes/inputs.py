@@ -22,9 +22,6 @@ Widget = tuple[Any, dict[str, Any]]
 #: choice of a widget whose default depends on the solver
 OWN = "default"
 
-CHINESE = ("采样器", "调度器", "步数")
-ALIASES = ["few", "fewstep", "dpm", "dpm-solver", "dpm++", "deis", *CHINESE]
-
 
 @contextmanager
 def about(name: str) -> Iterator[None]:

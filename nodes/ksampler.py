@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..samplers.schedules import schedule_row
-from ..samplers.solvers import solver
-from . import inputs
-from .host_sampler import Choice
-from .levels import make_levels
-from .model_frame import frame_of
-from .parts import Part, choose
-from .plot_data import plot
-from .ranges import see
-from .sampler import CATEGORY
-from .sampling import sample_part, unsampled
+from .words import ALIASES, CATEGORY
 
 _SEEDS = 0xFFFFFFFFFFFFFFFF
 _ENABLE, _DISABLE = "enable", "disable"
@@ -27,7 +17,7 @@ class FewstepKSampler:
         "Samples a latent with exactly `steps` model calls. Two of them in a row are one run: set end_at_step and "
         "return_with_leftover_noise in the first, start_at_step and add_noise=disable in the second."
     )
-    SEARCH_ALIASES = [*inputs.ALIASES, "ksampler", "sampler", "txt2img", "img2img"]
+    SEARCH_ALIASES = [*ALIASES, "ksampler", "sampler", "txt2img", "img2img"]
     RETURN_TYPES = ("LATENT", "LATENT", "STRING")
     RETURN_NAMES = ("latent", "denoised", "report")
     OUTPUT_TOOLTIPS = (
@@ -40,6 +30,8 @@ class FewstepKSampler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        from . import inputs
+
         whole = {"min": 0, "max": 10000, "advanced": True}
         return {
             "required": {
@@ -100,6 +92,10 @@ class FewstepKSampler:
     @classmethod
     def VALIDATE_INPUTS(cls, sampler_name: Any, scheduler: Any) -> Any:
         """Takes ids, aliases and old names; a linked name is looked at when it is known."""
+        from ..samplers.schedules import schedule_row
+        from ..samplers.solvers import solver
+        from . import inputs
+
         refused = inputs.refusal("sampler_name", solver, sampler_name)
         return refused if refused is not True else inputs.refusal("scheduler", schedule_row, scheduler)
 
@@ -122,6 +118,15 @@ class FewstepKSampler:
         options: str = "",
         cfg_pp: bool = False,
     ) -> dict[str, Any]:
+        from . import inputs
+        from .host_sampler import Choice
+        from .levels import make_levels
+        from .model_frame import frame_of
+        from .parts import Part, choose
+        from .plot_data import plot
+        from .ranges import see
+        from .sampling import sample_part, unsampled
+
         row, _ = inputs.chosen_solver(sampler_name)
         frame = frame_of(model.get_model_object("model_sampling"))
         levels, given = make_levels(scheduler, steps, denoise, options, frame, row)

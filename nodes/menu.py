@@ -8,14 +8,13 @@ were imported then see "Return type mismatch between linked nodes".
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..samplers.menu import PREFIX, menu
-from ..samplers.schedules import Schedule, schedules
-from .host_sampler import Choice, sampler_function
-from .levels import as_float32
-from .model_frame import frame_of
 from .settings import VARIABLE, Settings
+
+if TYPE_CHECKING:
+    from ..samplers.schedules import Schedule
 
 log = logging.getLogger("fewstep")
 
@@ -27,10 +26,10 @@ def register(settings: Settings) -> None:
 
     # forks keep the first two elsewhere
     lists = (getattr(host, "KSAMPLER_NAMES", []), getattr(host, "SAMPLER_NAMES", []), host.KSampler.SAMPLERS)
-    for name, row in menu(settings.size).items():
+    for name, id in menu(settings.size).items():
         attribute = f"sample_{name}"
         if not hasattr(functions, attribute):
-            setattr(functions, attribute, sampler_function(Choice(row)))
+            setattr(functions, attribute, _sampler(attribute, id))
         _append(lists, name)
     if settings.size == "none":
         log.info(
@@ -40,6 +39,8 @@ def register(settings: Settings) -> None:
             PREFIX,
         )
     if settings.schedules:
+        from ..samplers.schedules import schedules
+
         for id, levels in schedules().items():
             if id not in host.SCHEDULER_HANDLERS:
                 name = PREFIX + id
@@ -53,11 +54,26 @@ def _append(lists: tuple[list[str], ...], name: str) -> None:
             names.append(name)
 
 
+def _sampler(attribute: str, id: str) -> Any:
+    """A sampler function that loads its solver when it is first called."""
+
+    def fn(*args: Any, **kwargs: Any) -> Any:
+        from ..samplers.solvers import solver
+        from .host_sampler import Choice, sampler_function
+
+        return sampler_function(Choice(solver(id)))(*args, **kwargs)
+
+    fn.__name__ = fn.__qualname__ = attribute
+    return fn
+
+
 def _handler(row: Schedule) -> Any:
     def levels(model_sampling: Any, steps: int) -> Any:
         import torch
 
         from ..samplers.schedules import schedule
+        from .levels import as_float32
+        from .model_frame import frame_of
 
         return torch.tensor(as_float32(schedule(row.id, steps, frame=frame_of(model_sampling))))
 

@@ -8,7 +8,6 @@ import logging
 from typing import Any
 
 from . import host_server
-from .plot_data import from_widgets
 
 PATH = "/fewstep/plan"
 LARGEST = 64 * 1024
@@ -19,6 +18,8 @@ def answer(body: bytes) -> tuple[int, dict[str, Any]]:
     """(HTTP status, JSON) for a request's body: 200 and the plot, or 400 and {"error": what is wrong}."""
     if len(body) > LARGEST:
         return 400, {"error": f"the request holds more than {LARGEST} bytes"}
+    from .plot_data import from_widgets
+
     try:
         return 200, from_widgets(json.loads(body))
     except RecursionError:

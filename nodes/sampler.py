@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..samplers.plan import Plan
-from ..samplers.solvers import solver
-from . import inputs, live
-from .host_sampler import Choice, sampler_function
-from .plot_data import plot
-from .ranges import see
+from .words import ALIASES, CATEGORY
 
-CATEGORY = "sampling/fewstep"
+if TYPE_CHECKING:
+    from ..samplers.plan import Plan
 
 
 class FewstepSampler:
     NAME = "Fewstep Sampler"
     CATEGORY = CATEGORY
     DESCRIPTION = "A DPM-Solver, DPM-Solver++ or DEIS sampler: n steps are exactly n model calls."
-    SEARCH_ALIASES = [*inputs.ALIASES, "sampler", "solver"]
+    SEARCH_ALIASES = [*ALIASES, "sampler", "solver"]
     RETURN_TYPES = ("SAMPLER",)
     RETURN_NAMES = ("sampler",)
     OUTPUT_TOOLTIPS = ("For SamplerCustom and SamplerCustomAdvanced.",)
@@ -26,6 +22,8 @@ class FewstepSampler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        from . import inputs
+
         return {
             "required": {"sampler_name": inputs.sampler_name()},
             "optional": {**inputs.solver_options(), "cfg_pp": inputs.cfg_pp()},
@@ -35,10 +33,18 @@ class FewstepSampler:
     @classmethod
     def VALIDATE_INPUTS(cls, sampler_name: Any) -> Any:
         """Takes ids, aliases and old names; a linked name is looked at when it is known."""
+        from ..samplers.solvers import solver
+        from . import inputs
+
         return inputs.refusal("sampler_name", solver, sampler_name)
 
     def make(self, sampler_name: str, cfg_pp: bool = False, unique_id: str | None = None, **options: Any) -> tuple[Any]:
         import comfy.samplers
+
+        from . import inputs, live
+        from .host_sampler import Choice, sampler_function
+        from .plot_data import plot
+        from .ranges import see
 
         row, chosen = inputs.chosen_solver(sampler_name, options)
         choice = Choice(row, chosen, cfg_pp)

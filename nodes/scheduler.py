@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..samplers.schedules import schedule_row
-from . import inputs
-from .levels import make_levels
-from .model_frame import frame_of
-from .plot_data import schedule_plot
-from .ranges import see
-from .sampler import CATEGORY
+from .words import ALIASES, CATEGORY
 
 
 class FewstepScheduler:
     NAME = "Fewstep Scheduler"
     CATEGORY = CATEGORY
     DESCRIPTION = "Noise levels for exactly `steps` model calls, in the model's own range."
-    SEARCH_ALIASES = [*inputs.ALIASES, "scheduler", "sigmas", "schedule"]
+    SEARCH_ALIASES = [*ALIASES, "scheduler", "sigmas", "schedule"]
     RETURN_TYPES = ("SIGMAS",)
     RETURN_NAMES = ("sigmas",)
     OUTPUT_TOOLTIPS = ("steps + 1 noise levels, the last one 0.",)
@@ -26,6 +20,8 @@ class FewstepScheduler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        from . import inputs
+
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "Whose range of noise levels and time are used."}),
@@ -38,10 +34,18 @@ class FewstepScheduler:
 
     @classmethod
     def VALIDATE_INPUTS(cls, scheduler: Any) -> Any:
+        from ..samplers.schedules import schedule_row
+        from . import inputs
+
         return inputs.refusal("scheduler", schedule_row, scheduler)
 
     def make(self, model: Any, scheduler: str, steps: int, denoise: float, options: str = "") -> dict[str, Any]:
         import torch
+
+        from .levels import make_levels
+        from .model_frame import frame_of
+        from .plot_data import schedule_plot
+        from .ranges import see
 
         frame = frame_of(model.get_model_object("model_sampling"))
         levels, _ = make_levels(scheduler, steps, denoise, options, frame)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..samplers.level import Frame, Level, frame, read_sigmas
-from ..samplers.plan import Plan
-from . import inputs
-from .host_sampler import BARE
-from .model_frame import frame_of, snapped
-from .sampler import CATEGORY
+from .words import ALIASES, CATEGORY
+
+if TYPE_CHECKING:
+    from ..samplers.level import Frame, Level
+    from ..samplers.plan import Plan
 
 
 class FewstepSigmasInfo:
     NAME = "Fewstep Sigmas Info"
     CATEGORY = CATEGORY
     DESCRIPTION = "Shows noise levels, their steps in lambda = log(alpha/sigma), and what a Fewstep sampler does there."
-    SEARCH_ALIASES = [*inputs.ALIASES, "sigmas", "plot", "preview"]
+    SEARCH_ALIASES = [*ALIASES, "sigmas", "plot", "preview"]
     RETURN_TYPES = ("STRING", "IMAGE")
     RETURN_NAMES = ("text", "image")
     OUTPUT_TOOLTIPS = ("A line for each model call.", "The levels over lambda, with the order of each call.")
@@ -35,12 +34,17 @@ class FewstepSigmasInfo:
         }
 
     def show(self, sigmas: Any, model: Any = None, sampler: Any = None) -> tuple[str, Any]:
+        from ..samplers.level import frame, read_sigmas
+        from .host_sampler import BARE
+        from .model_frame import frame_of
         from .picture import draw
 
         values = read_sigmas(sigmas)
         if len(values) < 2:
             raise ValueError(f"sigmas: got {len(values)} level(s), expected n + 1 >= 2 levels for n model calls")
-        where = _assumed(values) if model is None else frame_of(model.get_model_object("model_sampling"))
+        # without a model: flow levels lie in 0..1
+        assumed = frame("flow" if values[0] <= 1.0 else "ve")
+        where = assumed if model is None else frame_of(model.get_model_object("model_sampling"))
         choice = getattr(getattr(sampler, "sampler_function", None), "fewstep", None)
         if sampler is not None and choice is None:
             raise ValueError("sampler: only a Fewstep Sampler can show its plan; leave this input free")
@@ -49,11 +53,9 @@ class FewstepSigmasInfo:
         return _table(plan, where, values, named, model is None), draw(plan, named is not None)
 
 
-def _assumed(values: list[float]) -> Frame:
-    return frame("flow" if values[0] <= 1.0 else "ve")
-
-
 def _table(plan: Plan, where: Frame, values: list[float], named: Plan | None, assumed: bool) -> str:
+    from .model_frame import snapped
+
     levels = [where.level(value) for value in snapped(values, where)]
     head = f"{len(levels) - 1} model calls, {where.name}{' (assumed: no model is connected)' if assumed else ''}"
     lines = [head, "call      sigma   -> sigma     lambda     step in lambda"]

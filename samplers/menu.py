@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .names import nearest
-from .solvers import Solver, solver, solvers
 
 PREFIX = "fewstep_"
 
@@ -32,18 +31,26 @@ SHORT = (
     "flow_ab3",
     "flow_ab4",
 )
-#: word of the setting -> the names that it stands for; a name of the short list is in `all` even when it is an alias
-_SIZES: dict[str, Callable[[], tuple[str, ...]]] = {
-    "short": lambda: SHORT,
-    "all": lambda: tuple(dict.fromkeys((*solvers(), *SHORT))),
-    "none": lambda: (),
-}
+
+
+def _all() -> tuple[str, ...]:
+    from .solvers import solvers
+
+    # a name of the short list is in it even when it is an alias
+    return tuple(dict.fromkeys((*solvers(), *SHORT)))
+
+
+#: word of the setting -> the ids that it stands for
+_SIZES: dict[str, Callable[[], tuple[str, ...]]] = {"short": lambda: SHORT, "all": _all, "none": lambda: ()}
 SIZES = tuple(_SIZES)
 DEFAULT_SIZE = "short"
 
 
-def menu(size: str = DEFAULT_SIZE) -> dict[str, Solver]:
-    """{menu name: Solver} for a size of menu: short, all or none. ValueError for any other word."""
+def menu(size: str = DEFAULT_SIZE) -> dict[str, str]:
+    """{menu name: solver id or alias} for a size of menu: short, all or none. ValueError for any other word.
+
+    The short one is made without the solver table, which a host's start does not wait for.
+    """
     if size not in _SIZES:
         raise ValueError(nearest("size of menu", size, SIZES))
-    return {PREFIX + name: solver(name) for name in _SIZES[size]()}
+    return {PREFIX + name: name for name in _SIZES[size]()}

@@ -83,6 +83,7 @@ def test_published_menu_names_stay_listed() -> None:
     assert set(MENU) <= set(menu("all"))
     assert len(menu("all")) == len(SOLVERS)
     assert menu("none") == {}
+    assert all(fewstep.plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values())
     with pytest.raises(ValueError, match="unknown size of menu 'long'"):
         menu("long")
 

@@ -16,6 +16,7 @@ from fewstep.nodes.model_frame import frame_of
 from fewstep.samplers.menu import menu
 from fewstep.samplers.plan import FROM_DATA
 from fewstep.samplers.run import Memory
+from fewstep.samplers.solvers import solver
 from harness import offered, rms, slope
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("host")]
@@ -97,7 +98,7 @@ def test_n_steps_are_n_progress_events_and_n_calls(name: str, denoise: float) ->
     from fewstep.nodes.settings import Settings
 
     register(Settings("all"))
-    row = menu("all")[name]
+    row = solver(menu("all")[name])
     for kind in (["EPS"] if "ve" in row.frames else []) + ["FLOW"]:
         for n in (1, 2, 7, 10):
             patcher, seen = exact_model(gaussian, kind), []
@@ -124,7 +125,7 @@ def test_a_split_run_restarts_its_history_and_still_converges(name: str, kind: s
     """
     import comfy.sample
 
-    if kind == "EPS" and "ve" not in menu()[name].frames:
+    if kind == "EPS" and "ve" not in solver(menu()[name]).frames:
         pytest.skip(f"{name} is for flow models")
     noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     errors = []

@@ -51,7 +51,7 @@ function guessed(node, names, own) {
   return computed(node, names).map((name) => `${name} ${own[name]}`).join(", ") || null;
 }
 
-/** A part of a run may end at sigma 0, or stand alone: only the run itself knows. */
+/** Whether a later part may stand alone, its history dropped, only the run itself knows. */
 function isWhole({ steps, start_at_step = 0, end_at_step = Infinity, add_noise = "enable" }) {
   return start_at_step === 0 && end_at_step >= steps && add_noise === "enable";
 }
