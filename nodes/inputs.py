@@ -35,14 +35,14 @@ def about(name: str) -> Iterator[None]:
 # --- widgets ---------------------------------------------------------------------------------------------------------
 
 
-def sampler_name(default: str = "dpmpp_2m") -> Widget:
+def sampler_name() -> Widget:
     tip = "The solver. 2m and 3m remember calls, 2s and 3s spend 2 or 3 calls on a step. The plot shows the orders."
-    return list(solvers()), {"default": default, "tooltip": tip}
+    return list(solvers()), {"default": "dpmpp_2m", "tooltip": tip}
 
 
-def scheduler(default: str = "beta") -> Widget:
+def scheduler() -> Widget:
     tip = "Spacing of the noise levels. beta suits most models; karras noise and v models, simple flow models."
-    return list(schedules()), {"default": default, "tooltip": tip}
+    return list(schedules()), {"default": "beta", "tooltip": tip}
 
 
 def steps() -> Widget:
@@ -60,12 +60,9 @@ def cfg_pp() -> Widget:
     return "BOOLEAN", {"default": False, "tooltip": tip, "advanced": True}
 
 
-def text_options(of: str) -> Widget:
-    tip = f"Further options of the {of} as name=value, for example {_EXAMPLES[of]}. Empty: the defaults."
+def text_options(of: str, example: str) -> Widget:
+    tip = f"Further options of the {of} as name=value, for example {example}. Empty: the defaults."
     return "STRING", {"default": "", "multiline": False, "tooltip": tip, "advanced": True}
-
-
-_EXAMPLES = {"schedule": "sigma_min=0.1, end=sigma_min", "solver and the schedule": "last=denoise, sigma_min=0.1"}
 
 
 def solver_options() -> dict[str, Widget]:

@@ -84,7 +84,7 @@ class FewstepKSampler:
                         "advanced": True,
                     },
                 ),
-                "options": inputs.text_options("solver and the schedule"),
+                "options": inputs.text_options("solver and the schedule", "last=denoise, sigma_min=0.1"),
                 "cfg_pp": inputs.cfg_pp(),
             },
         }

@@ -29,7 +29,7 @@ class FewstepScheduler:
                 "steps": inputs.steps(),
                 "denoise": inputs.denoise(),
             },
-            "optional": {"options": inputs.text_options("schedule")},
+            "optional": {"options": inputs.text_options("schedule", "sigma_min=0.1, end=sigma_min")},
         }
 
     @classmethod

@@ -119,3 +119,11 @@ def test_a_cosine_schedule_without_offset_is_the_arctangent() -> None:
     assert made.time(0.0) == 0.0
     for sigma in (1e-6, 0.03, 1.0, 500.0):
         assert made.time(sigma) == pytest.approx(2 / math.pi * math.atan(sigma), rel=1e-14)
+
+
+@pytest.mark.parametrize("shift", [0.01, 0.1, 0.2, 0.41, 1.0, 1.15, 3.0, 17.3])
+def test_a_flow_shift_is_exact_at_both_ends(shift: float) -> None:
+    """At 16 of the shifts 0.01 to 20.00 the textbook formula gives 1.0000000000000002, which is no flow level."""
+    made = times.FlowShift(shift)
+    assert (made.sigma(0.0), made.sigma(1.0), made.time(0.0), made.time(1.0)) == (0.0, 1.0, 0.0, 1.0)
+    assert made.sigma(0.5) == pytest.approx(shift / (1 + shift), rel=1e-15)
