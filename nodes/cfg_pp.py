@@ -31,7 +31,9 @@ def options_for(row: Solver, given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("cfg_pp: start=2s begins with a step of two calls, and CFG++ is defined for one; use euler")
     wanted = {"start": "euler", "last": "denoise"}
     names = {option.name for option in row.options}
-    return {name: value for name, value in wanted.items() if name in names} | dict(given)
+    # "auto" asks for nothing, and might come to a start of two calls
+    asked = {name: value for name, value in given.items() if value != "auto"}
+    return {name: value for name, value in wanted.items() if name in names} | asked
 
 
 def check_plan(plan: Plan) -> None:

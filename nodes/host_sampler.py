@@ -99,7 +99,7 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         return work.state
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.row.id}"
-    fn.fewstep = choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info reads it from a SAMPLER
+    fn.fewstep = lambda: choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info asks a SAMPLER for its choice
     return fn
 
 

@@ -15,6 +15,7 @@ from .settings import VARIABLE, Settings
 
 if TYPE_CHECKING:
     from ..samplers.schedules import Schedule
+    from .host_sampler import Choice
 
 log = logging.getLogger("fewstep")
 
@@ -57,13 +58,19 @@ def _append(lists: tuple[list[str], ...], name: str) -> None:
 def _sampler(attribute: str, id: str) -> Any:
     """A sampler function that loads its solver when it is first called."""
 
-    def fn(*args: Any, **kwargs: Any) -> Any:
+    def choice() -> Choice:
         from ..samplers.solvers import solver
-        from .host_sampler import Choice, sampler_function
+        from .host_sampler import Choice
 
-        return sampler_function(Choice(solver(id)))(*args, **kwargs)
+        return Choice(solver(id))
+
+    def fn(*args: Any, **kwargs: Any) -> Any:
+        from .host_sampler import sampler_function
+
+        return sampler_function(choice())(*args, **kwargs)
 
     fn.__name__ = fn.__qualname__ = attribute
+    fn.fewstep = choice  # type: ignore[attr-defined]  # as in host_sampler.py
     return fn
 
 

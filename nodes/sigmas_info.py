@@ -45,9 +45,10 @@ class FewstepSigmasInfo:
         # without a model: flow levels lie in 0..1
         assumed = frame("flow" if values[0] <= 1.0 else "ve")
         where = assumed if model is None else frame_of(model.get_model_object("model_sampling"))
-        choice = getattr(getattr(sampler, "sampler_function", None), "fewstep", None)
-        if sampler is not None and choice is None:
-            raise ValueError("sampler: only a Fewstep Sampler can show its plan; leave this input free")
+        ours = getattr(getattr(sampler, "sampler_function", None), "fewstep", None)
+        if sampler is not None and ours is None:
+            raise ValueError("sampler: only Fewstep samplers can show a plan; leave this input free")
+        choice = ours() if ours else None
         plan = (choice or BARE).plan(values, where)
         named = plan if choice else None
         return _table(plan, where, values, named, model is None), draw(plan, named is not None)

@@ -411,3 +411,12 @@ def test_cfg_pp_at_repeated_levels_changes_nothing_there() -> None:
 def test_the_manual_lists_the_names_of_the_menu() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs" / "comfyui.md").read_text(encoding="utf-8")
     assert ", ".join(f"`{name}`" for name in menu()) in " ".join(page.split())
+
+
+def test_auto_asks_nothing_of_cfg_pp() -> None:
+    """From 15 calls on "auto" would come to a start of two calls, for which CFG++ is not defined."""
+    levels = as_float32(fewstep.schedule("karras", 20))
+    for options in ({}, {"start": "auto", "last": "auto"}):
+        plan = Choice(SOLVERS["dpmpp_3m"], options, cfg_pp=True).plan(levels, FRAME)
+        assert all(call.closes for call in plan)
+        assert (plan.options["start"], plan.options["last"]) == ("euler", "denoise")

@@ -456,6 +456,9 @@ def test_sigmas_info_tells_levels_steps_and_calls(run_graph: Run) -> None:
         "info": node("FewstepSigmasInfo", sigmas=["sigmas", 0], model=["demo", 0], sampler=["sampler", 0]),
         "text": node("PreviewAny", source=["info", 0]),
         "picture": node("SaveImage", images=["info", 1], filename_prefix="info"),
+        "select": node("KSamplerSelect", sampler_name="fewstep_dpmpp_3m"),
+        "of menu": node("FewstepSigmasInfo", sigmas=["sigmas", 0], model=["demo", 0], sampler=["select", 0]),
+        "menu text": node("PreviewAny", source=["of menu", 0]),
         "guess": node("FewstepSigmasInfo", sigmas=["sigmas", 0]),
         "guessed": node("PreviewAny", source=["guess", 0]),
     }
@@ -463,9 +466,20 @@ def test_sigmas_info_tells_levels_steps_and_calls(run_graph: Run) -> None:
     text = report(done)
     assert text.startswith("5 model calls, flow\n")
     assert "flow_ab3 on flow, 5 model calls, order 3" in text
+    assert "dpmpp_3m on flow, 5 model calls" in report(done, "menu text")
     assert "0.4055" in text  # lambda from 0.6 to 0.4 changes by 2 log 1.5 = 0.811, from 0.4055 below 0
     assert "assumed: no model is connected" in report(done, "guessed")
     assert len(done.history["outputs"]["picture"]["images"]) == 1
+
+
+def test_the_hosts_own_samplers_have_no_plan_to_show(run_graph: Run) -> None:
+    graph = base("flow") | {
+        "sigmas": node("FewstepScheduler", model=["demo", 0], scheduler="simple", steps=5, denoise=1.0),
+        "select": node("KSamplerSelect", sampler_name="euler"),
+        "info": node("FewstepSigmasInfo", sigmas=["sigmas", 0], sampler=["select", 0]),
+        "text": node("PreviewAny", source=["info", 0]),
+    }
+    assert "sampler: only Fewstep samplers can show a plan" in refusal(run_graph(graph), "info")
 
 
 def test_scheduler_with_denoise_0_gives_no_levels_as_the_hosts_does(host: types.SimpleNamespace) -> None:
