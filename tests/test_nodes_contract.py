@@ -354,12 +354,12 @@ def test_the_route_never_fails_otherwise_than_with_400(body: bytes) -> None:
 
 def test_long_and_foreign_texts_are_answered_at_once() -> None:
     """60,000 letters once took half a minute of the host's event loop."""
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: other work does not count
     for text in ("a" * 60000, "=" * 60000, " =" * 30000, "a=" + "b" * 60000, "a b " * 15000):
         status, answer = routes.answer(json.dumps({"options": text}).encode())
         assert status == 400
         assert len(answer["error"]) < 1000
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 3  # measured 0.1
     assert from_widgets({"scheduler": "karras", "options": "rho＝5，sigma_min = 0.1；end=0.0"})["sigma"][
         -1
     ] == pytest.approx(0.1)
