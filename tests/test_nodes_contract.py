@@ -359,7 +359,7 @@ def test_long_and_foreign_texts_are_answered_at_once() -> None:
         status, answer = routes.answer(json.dumps({"options": text}).encode())
         assert status == 400
         assert len(answer["error"]) < 1000
-    assert time.process_time() - began < 3  # measured 0.1
+    assert time.process_time() - began < 3  # measured 0.02
     assert from_widgets({"scheduler": "karras", "options": "rho＝5，sigma_min = 0.1；end=0.0"})["sigma"][
         -1
     ] == pytest.approx(0.1)
