@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
-from ..samplers.level import Frame, read_sigmas
+from ..samplers.level import Frame, read_sigmas, snapped
 from ..samplers.plan import Plan
 from ..samplers.run import Memory
 from ..samplers.solvers import Solver, check, solver
 from . import cfg_pp as cfgpp
 from .inputs import about
-from .model_frame import frame_of, model_sampling_of, snapped
+from .model_frame import frame_of, model_sampling_of
 
 
 @dataclass(frozen=True)

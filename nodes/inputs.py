@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..samplers.choices import Choice, choices, moved
 from ..samplers.names import nearest
 from ..samplers.options import Option, read_options
 from ..samplers.schedules import Schedule, schedules
@@ -18,9 +19,6 @@ from ..samplers.solvers import Solver, solver, solvers
 
 #: (type or choices, settings), as the host's INPUT_TYPES has them
 Widget = tuple[Any, dict[str, Any]]
-
-#: choice of a widget whose default depends on the solver
-OWN = "default"
 
 
 @contextmanager
@@ -67,30 +65,14 @@ def text_options(of: str, example: str) -> Widget:
 
 def solver_options() -> dict[str, Widget]:
     """A widget for each option that some solver has. Those that differ between solvers start at "default"."""
-    return {name: _widget(options) for name, options in _by_name().items()}
+    return {each.name: _widget(each) for each in choices()}
 
 
-def _by_name() -> dict[str, list[Option]]:
-    found: dict[str, list[Option]] = {}
-    for row in solvers().values():
-        for option in row.options:
-            found.setdefault(option.name, []).append(option)
-    return found
-
-
-def _widget(options: list[Option]) -> Widget:
-    first, defaults = options[0], {option.default for option in options}
-    texts = dict.fromkeys(option.help for option in options)
-    settings: dict[str, Any] = {"tooltip": " / ".join(texts), "advanced": True}
-    if first.choices:
-        choices = list(dict.fromkeys(choice for option in options for choice in option.choices))
-        if len(defaults) > 1:
-            choices.insert(0, OWN)
-        return choices, settings | {"default": OWN if len(defaults) > 1 else first.default}
-    if len(defaults) > 1:
-        raise ValueError(f"option {first.name!r} is a number whose default differs between solvers: {defaults}")
-    low, high = min(option.low for option in options), max(option.high for option in options)
-    return "FLOAT", settings | {"default": first.default, "min": low, "max": high, "step": 0.01}
+def _widget(option: Choice) -> Widget:
+    settings: dict[str, Any] = {"tooltip": option.help, "advanced": True, "default": option.default}
+    if option.choices:
+        return list(option.choices), settings
+    return "FLOAT", settings | {"min": option.low, "max": option.high, "step": 0.01}
 
 
 # --- from values to options ------------------------------------------------------------------------------------------
@@ -104,20 +86,7 @@ def chosen_solver(name: Any, values: Mapping[str, Any] = {}) -> tuple[Solver, di
     """
     with about("sampler_name"):
         row = solver(name)
-    defaults = {each: widget[1]["default"] for each, widget in solver_options().items()}
-    given = {each: value for each, value in values.items() if value != defaults.get(each)}
-    offered = {option.name: option for option in row.options}
-    for each, value in given.items():
-        if each not in offered and each in defaults:
-            others = [other.id for other in solvers().values() if _has(other, each)]
-            raise ValueError(
-                f"{each}: {row.id} has no such option; set it back to {defaults[each]!r}, "
-                f"or choose a solver that has it: {', '.join(others)}"
-            )
-        with about(each):
-            if each in offered:
-                offered[each].check(value, row.id)
-    return row, given
+    return row, moved(row, values)
 
 
 #: what the schedule's text field understands beside the schedule's own options

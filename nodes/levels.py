@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
 from typing import Any
 
-from ..samplers.level import Frame
+from ..samplers.level import Frame, as_float32
 from ..samplers.schedules import schedule, schedule_row
 from ..samplers.solvers import Solver
 from .inputs import about, read_options_text
-
-
-def as_float32(values: Iterable[float]) -> list[float]:
-    """The numbers rounded as a float32 tensor holds them, still as Python floats."""
-    values = list(values)
-    return list(struct.unpack(f"{len(values)}f", struct.pack(f"{len(values)}f", *values)))
 
 
 def make_levels(

@@ -78,8 +78,8 @@ def _handler(row: Schedule) -> Any:
     def levels(model_sampling: Any, steps: int) -> Any:
         import torch
 
+        from ..samplers.level import as_float32
         from ..samplers.schedules import schedule
-        from .levels import as_float32
         from .model_frame import frame_of
 
         return torch.tensor(as_float32(schedule(row.id, steps, frame=frame_of(model_sampling))))

@@ -11,14 +11,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from ..samplers.level import Frame
+from ..samplers.level import ONE, Frame
 from ..samplers.level import frame as make_frame
 from ..samplers.times import CosineVP, FlowShift, LogSigma, RectifiedVE, Table, TimeMap
 from .inputs import about
-
-#: float32 formulas of the host may miss sigma 1 by a few units in the last place
-_ONE = 1.0 + 1e-6
-
 
 def model_sampling_of(model: Any) -> Any:
     """The `model_sampling` that a sampler function's model samples with, patches of the model included.
@@ -49,14 +45,8 @@ def frame_of(model_sampling: Any) -> Frame:
 
     with about("model"):
         table = _table(model_sampling)
-        flow = isinstance(model_sampling, kinds.CONST) and table[-1] <= _ONE
+        flow = isinstance(model_sampling, kinds.CONST) and table[-1] <= ONE
         return make_frame("flow" if flow else "ve", _time_map(kinds, model_sampling, table))
-
-
-def snapped(values: list[float], frame: Frame) -> list[float]:
-    """Levels that miss the frame's highest by no more than float32 rounding, on either side, are put on it."""
-    top = frame.highest
-    return [top if top / _ONE <= value <= top * _ONE else value for value in values]
 
 
 def _table(model_sampling: Any) -> list[float]:

@@ -37,7 +37,6 @@ class FewstepSigmasInfo:
         from ..samplers.level import frame, read_sigmas
         from .host_sampler import BARE
         from .model_frame import frame_of
-        from .picture import draw
 
         values = read_sigmas(sigmas)
         if len(values) < 2:
@@ -51,11 +50,21 @@ class FewstepSigmasInfo:
         choice = ours() if ours else None
         plan = (choice or BARE).plan(values, where)
         named = plan if choice else None
-        return _table(plan, where, values, named, model is None), draw(plan, named is not None)
+        return _table(plan, where, values, named, model is None), _image(plan, named is not None)
+
+
+def _image(plan: Plan, named: bool) -> Any:
+    """The plan's picture as the host's IMAGE: a float tensor [1, height, width, 3] in 0..1."""
+    import numpy as np
+    import torch
+
+    from ..samplers.plan_picture import draw
+
+    return torch.from_numpy(np.asarray(draw(plan, named), dtype=np.float32) / 255.0)[None]
 
 
 def _table(plan: Plan, where: Frame, values: list[float], named: Plan | None, assumed: bool) -> str:
-    from .model_frame import snapped
+    from ..samplers.level import snapped
 
     levels = [where.level(value) for value in snapped(values, where)]
     head = f"{len(levels) - 1} model calls, {where.name}{' (assumed: no model is connected)' if assumed else ''}"

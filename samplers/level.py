@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -127,6 +128,22 @@ def read_sigmas(sigmas: Any) -> list[float]:
         return [float(value) for value in given]  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise ValueError(f"sigmas must be a one-dimensional sequence of numbers, got {sigmas!r}") from None
+
+
+#: the float32 formulas of hosts may miss flow's sigma 1 by a few units in the last place
+ONE = 1.0 + 1e-6
+
+
+def as_float32(values: Iterable[float]) -> list[float]:
+    """The numbers rounded as a host's float32 tensor holds them, still as Python floats."""
+    values = list(values)
+    return list(struct.unpack(f"{len(values)}f", struct.pack(f"{len(values)}f", *values)))
+
+
+def snapped(values: Sequence[float], where: Frame) -> list[float]:
+    """Levels that miss the frame's highest by no more than float32 rounding, on either side, are put on it."""
+    top = where.highest
+    return [top if top / ONE <= value <= top * ONE else value for value in values]
 
 
 def read_levels(sigmas: Sequence[float], where: Frame) -> tuple[Level, ...]:

@@ -66,7 +66,8 @@ def steps(
     ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin`, `end` and
     `history` do not fit the plan.
     """
-    arguments = dict(extra_args or {})
+    # not copied: a host may put other conditions into it between two calls (the refiner of the A1111 family does)
+    arguments: Mapping[str, Any] = {} if extra_args is None else extra_args
     updates = plan.updates
     stop = len(plan) if end is None else end
     if x.ndim == 0:

@@ -19,11 +19,12 @@ from fewstep.nodes.cfg_pp import Guidance
 from fewstep.nodes.demo_model import FewstepDemoModel
 from fewstep.nodes.host_sampler import Choice
 from fewstep.nodes.ksampler import FewstepKSampler
-from fewstep.nodes.levels import as_float32, make_levels
+from fewstep.nodes.levels import make_levels
 from fewstep.nodes.plot_data import from_widgets
 from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
+from fewstep.samplers.level import as_float32
 from fewstep.samplers.menu import menu
 from snapshot import MENU, SNAPSHOT
 

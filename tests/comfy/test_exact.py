@@ -11,7 +11,7 @@ import torch
 from exact import CONDITION, exact_model, gaussian, sample
 from fewstep.benchmarks.problems import SMOOTH
 from fewstep.nodes.host_sampler import Choice, Piece, sampler_function
-from fewstep.nodes.levels import as_float32
+from fewstep.samplers.level import as_float32
 from fewstep.nodes.model_frame import frame_of
 from fewstep.samplers.menu import menu
 from fewstep.samplers.plan import FROM_DATA

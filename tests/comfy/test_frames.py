@@ -9,7 +9,8 @@ import pytest
 import torch
 from exact import exact_model, gaussian, sample
 from fewstep.nodes.host_sampler import Choice, sampler_function
-from fewstep.nodes.model_frame import frame_of, model_sampling_of, snapped
+from fewstep.nodes.model_frame import frame_of, model_sampling_of
+from fewstep.samplers.level import snapped
 from fewstep.samplers.times import Table, sigma_range
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("host")]

@@ -1,4 +1,4 @@
-"""A plan as an IMAGE, drawn with Pillow: levels along lambda, and the order of each call as its height."""
+"""A plan as a picture, drawn with Pillow: levels along lambda, and the order of each call as its height."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..samplers.plan import Plan
+from .plan import Plan
 
 _SIZE = (960, 420)
 _SCALE = 2  # drawn larger and scaled down, which smooths the lines
@@ -16,15 +16,11 @@ _CALL, _STAGE = "#2f6db3", "#c8552b"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 56, 64
 
 
-def draw(plan: Plan, named: bool = True) -> Any:
-    """The picture as a float tensor [1, height, width, 3] in 0..1. Without `named`, orders are left out."""
-    import numpy as np
-    import torch
-
+def draw(plan: Plan, named: bool = True) -> Image.Image:
+    """An RGB picture of 960 x 420 pixels. Without `named`, orders are left out."""
     picture = Image.new("RGB", (_SIZE[0] * _SCALE, _SIZE[1] * _SCALE), _PAPER)
     _Plot(ImageDraw.Draw(picture), plan, named).draw()
-    small = picture.resize(_SIZE, Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(small, dtype=np.float32) / 255.0)[None]
+    return picture.resize(_SIZE, Image.Resampling.LANCZOS)
 
 
 class _Plot:

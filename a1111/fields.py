@@ -1,0 +1,65 @@
+"""The option fields of the accordion, of the API, of the infotext and of the X/Y/Z axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from ..samplers.choices import Choice, choices
+
+#: Positions of the API's arguments, so append-only. A test holds that every option of the solver table is here.
+ORDER = ("variant", "start", "final", "last", "form", "nodes", "split", "thresholding")
+
+#: not an option of a solver: it is applied to the model's answers
+THRESHOLDING = Choice(
+    "thresholding",
+    0.0,
+    "dynamic thresholding (arXiv 2205.11487): the largest size of x0, to which what exceeds it is scaled down. "
+    "0: off. Meant for pixels (1.0); latents of Stable Diffusion reach about 5",
+    (),
+    0.0,
+    math.inf,
+)
+
+
+@cache
+def fields() -> tuple[Choice, ...]:
+    known = {each.name: each for each in (*choices(), THRESHOLDING)}
+    return tuple(known[name] for name in ORDER)
+
+
+def field(name: str) -> Choice:
+    return next(each for each in fields() if each.name == name)
+
+
+def read(given: Sequence[Any]) -> dict[str, Any]:
+    """{field: value} of the values moved from their defaults.
+
+    given  values in the order of `fields()`, as many as there are, or one mapping of names to values. None is a default
+
+    ValueError for a name that is no field and for a value out of its range.
+    """
+    named = dict(given[0]) if given and isinstance(given[0], Mapping) else dict(zip(ORDER, given, strict=False))
+    for name in named:
+        if name not in ORDER:
+            raise ValueError(f"there is no field {name!r}, expected some of {', '.join(ORDER)}")
+    values = {name: _number(name, value) for name, value in named.items() if value is not None}
+    return {name: value for name, value in values.items() if value != field(name).default}
+
+
+def _number(name: str, value: Any) -> Any:
+    """The value, a number where the field is one: the infotext and the X/Y/Z plot have texts."""
+    asked = field(name)
+    if asked.choices:
+        if value not in asked.choices:
+            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(asked.choices)}")
+        return value
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (asked.low <= number <= asked.high and math.isfinite(number)):
+        raise ValueError(f"{name} is {value!r}, expected a number, at least {asked.low:g}")
+    return number

@@ -1,0 +1,97 @@
+"""Our entries in the host's sampler and schedule menus: added in place, nothing of the host replaced.
+
+Every solver and schedule is in the host's maps, so that the API and the infotext of a picture find it whatever the size
+of the menu; the lists, from which menus are made, hold what the settings ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from modules import sd_samplers, sd_samplers_common, sd_samplers_kdiffusion, sd_schedulers
+
+from ..samplers.menu import menu
+from ..samplers.names import nearest
+from ..samplers.schedules import Schedule, schedules
+from ..samplers.solvers import Solver, solver, solvers
+from .levels import levels_function, rho_of
+from .sampling import sampler_function
+from .words import ATTRIBUTE, sampler_label, schedule_label, schedule_name
+
+#: what these hosts lack, or compute otherwise than published, or wrongly on flow models; append-only
+SHORT_SCHEDULES = (
+    "beta",
+    "time_uniform",
+    "time_quadratic",
+    "sgm_uniform",
+    "rho_power",
+    "linear_quadratic",
+    "flow_shift",
+)
+_SCHEDULE_SIZES = {"short": lambda: SHORT_SCHEDULES, "all": lambda: tuple(schedules()), "none": lambda: ()}
+
+#: what "Automatic" means with our samplers. The host's own meaning is wrong on Forge's flow models.
+AUTOMATIC = "beta"
+
+
+def schedule_menu(size: str) -> tuple[str, ...]:
+    """The schedule ids of a size of menu: short, all or none. ValueError for any other word."""
+    if size not in _SCHEDULE_SIZES:
+        raise ValueError(nearest("size of menu", size, _SCHEDULE_SIZES))
+    return _SCHEDULE_SIZES[size]()
+
+
+def offer_schedules(size: str) -> None:
+    entries = {schedule_label(row): _schedule_entry(row) for row in schedules().values()}
+    for label, entry in entries.items():
+        for name in (label, entry.name):
+            sd_schedulers.schedulers_map.setdefault(name, entry)
+    wanted = [schedule_label(schedules()[id]) for id in schedule_menu(size)]
+    _show(sd_schedulers.schedulers, [each.label for each in sd_schedulers.schedulers], entries, wanted)
+    _forget()
+
+
+def offer_samplers(size: str) -> None:
+    entries = {sampler_label(row): _sampler_entry(row) for row in solvers().values()}
+    for label, entry in entries.items():
+        sd_samplers.all_samplers_map.setdefault(label, entry)
+    wanted = dict.fromkeys(sampler_label(solver(id)) for id in menu(size).values())
+    _show(sd_samplers.all_samplers, [each.name for each in sd_samplers.all_samplers], entries, wanted)
+    sd_samplers.set_samplers()
+    _forget()
+
+
+def _show(listed: list[Any], labels: Sequence[str], entries: dict[str, Any], wanted: Iterable[str]) -> None:
+    """Makes the wanted ones of our entries, and no others of ours, stand in a list of the host, once each."""
+    wanted = list(wanted)
+    listed[:] = [
+        each for each, label in zip(list(listed), labels, strict=True) if label not in entries or label in wanted
+    ]
+    listed += [entries[label] for label in wanted if label not in labels]
+
+
+def _forget() -> None:
+    """Empties the host's memory of which names mean what."""
+    getattr(sd_samplers.get_sampler_and_scheduler, "cache_clear", lambda: None)()
+
+
+def _sampler_entry(row: Solver) -> Any:
+    fn = sampler_function(row)
+    return sd_samplers_common.SamplerData(
+        sampler_label(row),
+        # n steps are n calls, so the host's own total_steps is right
+        lambda model: sd_samplers_kdiffusion.KDiffusionSampler(fn, model),
+        [ATTRIBUTE + id for id in (row.id, *row.aliases)],
+        {"scheduler": schedule_name(AUTOMATIC)},  # values: what every host's API model takes, texts
+    )
+
+
+def _schedule_entry(row: Schedule) -> Any:
+    return sd_schedulers.Scheduler(
+        schedule_name(row.id),
+        schedule_label(row),
+        levels_function(row),
+        default_rho=rho_of(row),
+        need_inner_model=True,
+    )

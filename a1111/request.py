@@ -1,0 +1,59 @@
+"""What a person asked of the samplers in one run of the host: carried on its processing object `p`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..samplers.choices import moved
+from ..samplers.solvers import Solver
+from . import fields
+from .words import ATTRIBUTE, KEY
+
+_PLACE = f"{ATTRIBUTE}request"
+
+
+@dataclass(frozen=True)
+class Request:
+    """values: field -> value, for those moved from their defaults; problem: why they could not be read."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    def options(self, row: Solver) -> dict[str, Any]:
+        """The solver's options. ValueError for what was wrong all along, and for an option that it does not have."""
+        if self.problem:
+            raise ValueError(self.problem)
+        return moved(row, {name: value for name, value in self.values.items() if name != fields.THRESHOLDING.name})
+
+    @property
+    def bound(self) -> float:
+        """The largest x0 of dynamic thresholding; 0 for none."""
+        return float(self.values.get(fields.THRESHOLDING.name, 0.0))
+
+    @property
+    def infotext(self) -> dict[str, Any]:
+        return {KEY + name: f"{value:g}" if isinstance(value, float) else value for name, value in self.values.items()}
+
+
+def put(p: Any, arguments: Sequence[Any]) -> Request:
+    """Reads the script's arguments, and what the X/Y/Z plot set on `p` over them; keeps the request on `p`.
+
+    Never raises: the host would report what is raised here and go on without the options. A sampler function raises it.
+    """
+    try:
+        values = fields.read(arguments)
+        axes = {name: getattr(p, ATTRIBUTE + name) for name in fields.ORDER if hasattr(p, ATTRIBUTE + name)}
+        values = {**values, **axes}
+        request = Request(fields.read([values]))
+    except ValueError as error:
+        request = Request(problem=str(error))
+    setattr(p, _PLACE, request)
+    return request
+
+
+def of(p: Any) -> Request:
+    """The request on `p`; the defaults where our script did not run, as in extensions that sample on their own."""
+    found = getattr(p, _PLACE, None)
+    return found if isinstance(found, Request) else Request()

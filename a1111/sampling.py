@@ -1,0 +1,52 @@
+"""The functions that the host calls to sample: k-diffusion's signature around a plan, in the model's own frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..samplers.guidance import dynamic_thresholding
+from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
+from ..samplers.level import read_sigmas, snapped
+from ..samplers.plan import Plan
+from ..samplers.solvers import Solver
+from . import request
+from .model_frame import frame_of
+from .refusal import refusing
+
+
+def make_plan(row: Solver, sigmas: Any, denoiser: Any, asked: request.Request) -> Plan:
+    """The plan on the host's levels; a repeated one costs its call. Refused for what cannot be done."""
+    with refusing():
+        options = asked.options(row)
+        where = frame_of(denoiser)
+        return plan_with_repeats(row, snapped(read_sigmas(sigmas), where), where, **options)
+
+
+def sampler_function(row: Solver) -> Callable[..., Tensor]:
+    """fn(model, x, sigmas, extra_args, callback, disable) for the host's KDiffusionSampler.
+
+    n + 1 levels are n model calls and n callbacks; fewer than two levels return x. The host fills parameters by name,
+    so this function has none called eta, n, sigma_min or sigma_max: an `eta` would get the ancestral samplers' setting.
+    """
+
+    def fn(
+        model: Any,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: Mapping[str, Any] | None = None,
+        callback: Callback | None = None,
+        disable: bool | None = None,
+    ) -> Tensor:
+        if len(sigmas) < 2:
+            return x
+        asked = request.of(getattr(model, "p", None))
+        plan = make_plan(row, sigmas, model.inner_model, asked)
+        # the refiner exchanges what stands in extra_args and in model.inner_model between two calls: both go on as are
+        denoise = dynamic_thresholding(model, max_val=asked.bound) if asked.bound else model
+        return drive(plan, denoise, x, extra_args, callback, disable, label=row.label)
+
+    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
+    return fn

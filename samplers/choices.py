@@ -1,0 +1,77 @@
+"""One choice per option name over the whole solver table: what a door shows before any solver is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from .options import Option
+from .solvers import Solver, solvers
+
+#: choice whose meaning depends on the solver: its own default
+OWN = "default"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option as all solvers that have it see it: the union of their values.
+
+    default  what says nothing, and so fits every solver: their common default, or OWN where they differ
+    """
+
+    name: str
+    default: str | float
+    help: str
+    choices: tuple[str, ...]
+    low: float
+    high: float
+
+
+@cache
+def choices() -> tuple[Choice, ...]:
+    """A Choice for each option that some solver has."""
+    found: dict[str, list[Option]] = {}
+    for row in solvers().values():
+        for option in row.options:
+            found.setdefault(option.name, []).append(option)
+    return tuple(_union(name, options) for name, options in found.items())
+
+
+def _union(name: str, options: list[Option]) -> Choice:
+    values = dict.fromkeys(choice for option in options for choice in option.choices)
+    defaults = {option.default for option in options}
+    default: str | float = options[0].default
+    if len(defaults) > 1:
+        if not values:
+            raise ValueError(f"option {name!r} is a number whose default differs between solvers: {defaults}")
+        default = OWN
+        values = {OWN: None, **values}
+    help = " / ".join(dict.fromkeys(option.help for option in options))
+    return Choice(
+        name, default, help, tuple(values), min(each.low for each in options), max(each.high for each in options)
+    )
+
+
+def moved(row: Solver, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `row` among the values of choices that were moved from their default.
+
+    Raises ValueError, which begins with the choice's name, for one that the solver does not have and for a bad value.
+    """
+    defaults = {each.name: each.default for each in choices()}
+    given = {name: value for name, value in values.items() if value != defaults.get(name)}
+    offered = {option.name: option for option in row.options}
+    for name, value in given.items():
+        if name not in offered and name in defaults:
+            others = [other.id for other in solvers().values() if any(option.name == name for option in other.options)]
+            raise ValueError(
+                f"{name}: {row.id} has no such option; set it back to {defaults[name]!r}, "
+                f"or choose a solver that has it: {', '.join(others)}"
+            )
+        if name in offered:
+            try:
+                offered[name].check(value, row.id)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{name}: {error}") from error
+    return given
