@@ -6,7 +6,7 @@ STAMP := $(VENV)/.requirements-installed
 REQUIREMENTS := dev-requirements.txt dev-requirements-nodeps.txt
 # processes for the tests; each computes on one thread, so more than the cores does not pay
 JOBS ?= 2
-FOLDERS := samplers nodes demo commands
+FOLDERS := samplers nodes a1111 demo commands
 # mypy and the benchmarks must see the checkout under its package name, whatever its folder is called: hence a link
 PACKAGE := $(VENV)/package
 
@@ -19,6 +19,9 @@ export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test test-comfy check docs bench-cost bench-defaults clean
+
+test-webui: setup
+	$(PY) -m pytest tests/webui
 
 setup: $(STAMP)
 

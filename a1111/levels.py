@@ -27,7 +27,7 @@ def rho_of(row: Schedule) -> float:
 def levels_function(row: Schedule) -> Callable[..., torch.Tensor]:
     """fn(n, sigma_min, sigma_max, inner_model, device) -> n + 1 levels in float32, the last one 0.
 
-    The host takes as many from the end as img2img needs. Refused where the model has no such schedule.
+    The host takes as many from the end as img2img needs. RefusedError where the model has no such schedule.
     """
 
     def fn(

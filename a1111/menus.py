@@ -6,7 +6,7 @@ of the menu; the lists, from which menus are made, hold what the settings ask fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, sd_samplers_kdiffusion, sd_schedulers
@@ -29,7 +29,11 @@ SHORT_SCHEDULES = (
     "linear_quadratic",
     "flow_shift",
 )
-_SCHEDULE_SIZES = {"short": lambda: SHORT_SCHEDULES, "all": lambda: tuple(schedules()), "none": lambda: ()}
+_SCHEDULE_SIZES: dict[str, Callable[[], tuple[str, ...]]] = {
+    "short": lambda: SHORT_SCHEDULES,
+    "all": lambda: tuple(schedules()),
+    "none": tuple,
+}
 
 #: what "Automatic" means with our samplers. The host's own meaning is wrong on Forge's flow models.
 AUTOMATIC = "beta"

@@ -40,7 +40,9 @@ _TIMES: dict[str, Callable[[Any, list[float]], TimeMap]] = {
     "PredictionEDM": lambda model, table: LogSigma(math.log(table[0]), math.log(table[-1])),
     "PredictionContinuousEDM": lambda model, table: LogSigma(math.log(table[0]), math.log(table[-1])),
     # t = (2/pi) atan(sigma) is the cosine schedule without its offset
-    "PredictionContinuousV": lambda model, table: CosineVP(0.0, *map(CosineVP(0.0).time, (table[0], table[-1]))),
+    "PredictionContinuousV": lambda model, table: CosineVP(
+        0.0, CosineVP(0.0).time(table[0]), CosineVP(0.0).time(table[-1])
+    ),
     # A1111's SD3
     "SD3Inferencer": lambda model, table: FlowShift(float(model.shift), 1.0 / len(table)),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A request that cannot be carried out as it was made.
 
     The hosts' exception handler (modules/api/api.py) reads these two attributes of any exception; without them it
@@ -21,8 +21,8 @@ class Refused(ValueError):
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns the ValueErrors of the core into Refused."""
+    """Turns the ValueErrors of the core into RefusedError."""
     try:
         yield
     except ValueError as error:
-        raise Refused(f"Fewstep: {error}") from error
+        raise RefusedError(f"Fewstep: {error}") from error

@@ -18,7 +18,7 @@ from .refusal import refusing
 
 
 def make_plan(row: Solver, sigmas: Any, denoiser: Any, asked: request.Request) -> Plan:
-    """The plan on the host's levels; a repeated one costs its call. Refused for what cannot be done."""
+    """The plan on the host's levels; a repeated one costs its call. RefusedError for what cannot be done."""
     with refusing():
         options = asked.options(row)
         where = frame_of(denoiser)

@@ -16,6 +16,7 @@ from ..samplers.level import frame as make_frame
 from ..samplers.times import CosineVP, FlowShift, LogSigma, RectifiedVE, Table, TimeMap
 from .inputs import about
 
+
 def model_sampling_of(model: Any) -> Any:
     """The `model_sampling` that a sampler function's model samples with, patches of the model included.
 

@@ -11,8 +11,8 @@ import torch
 from exact import CONDITION, exact_model, gaussian, sample
 from fewstep.benchmarks.problems import SMOOTH
 from fewstep.nodes.host_sampler import Choice, Piece, sampler_function
-from fewstep.samplers.level import as_float32
 from fewstep.nodes.model_frame import frame_of
+from fewstep.samplers.level import as_float32
 from fewstep.samplers.menu import menu
 from fewstep.samplers.plan import FROM_DATA
 from fewstep.samplers.run import Memory
