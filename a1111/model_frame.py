@@ -36,6 +36,7 @@ def frame_of(denoiser: Any) -> Frame:
 #: class of Forge's backend.modules.k_prediction -> its time map; other models are tables
 _TIMES: dict[str, Callable[[Any, list[float]], TimeMap]] = {
     "PredictionFlux": lambda model, table: FlowShift(math.exp(model.mu), 1.0 / len(table)),
+    "PredictionFlow": lambda model, table: FlowShift(float(model.shift), 1.0 / len(table)),
     "PredictionDiscreteFlow": lambda model, table: FlowShift(float(model.shift), 1.0 / len(table)),
     "PredictionEDM": lambda model, table: LogSigma(math.log(table[0]), math.log(table[-1])),
     "PredictionContinuousEDM": lambda model, table: LogSigma(math.log(table[0]), math.log(table[-1])),

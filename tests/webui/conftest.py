@@ -7,12 +7,15 @@ makes that a failure. WEBUI_ARGS adds arguments to the server.
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what these tests share
 
@@ -37,6 +40,15 @@ if not os.environ.get("WEBUI_PATH"):
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with start(checkout(), tmp_path_factory.mktemp("webui")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def picture() -> str:
+    """A picture to start from, as the API takes it."""
+    image = Image.effect_noise((64, 64), 60).convert("RGB")
+    sink = io.BytesIO()
+    image.save(sink, "PNG")
+    return base64.b64encode(sink.getvalue()).decode()
 
 
 @pytest.fixture(autouse=True)

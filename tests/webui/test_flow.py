@@ -1,0 +1,106 @@
+"""Flow models: the host's parameterisation around the small network, and one function in the place of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from doors import SOURCE, difference, python_door
+from fewstep.a1111.words import sampler_label, schedule_label
+from fewstep.samplers.schedules import schedules
+from fewstep.samplers.solvers import solver, solvers
+from test_doors import TOLERANCE, levels
+from webui_host import Host
+
+#: Forge's predictor stands in the network's wrapper; everything else of the engine stays that of the small checkpoint
+_FORGE = """
+from backend.modules.k_prediction import PredictionDiscreteFlow, PredictionFlux
+from modules import sd_models
+sd_models.forge_model_reload()
+model = shared.sd_model.forge_objects.unet.model
+if not hasattr(probe, "predictor"):
+    probe.predictor = model.predictor
+model.predictor = {"flux": PredictionFlux, "sd3": lambda: PredictionDiscreteFlow(shift=3.0)}[kind]()
+"""
+_FORGE_BACK = "shared.sd_model.forge_objects.unet.model.predictor = probe.predictor"
+#: A1111's SD3 is a class of its own around a large network; its denoiser, table and mixing are what a sampler sees
+_A1111 = """
+from modules.models.sd3.sd3_impls import ModelSamplingDiscreteFlow
+from modules.models.sd3.sd3_model import SD3Denoiser, SD3Inferencer as Real
+
+class SD3Inferencer:
+    shift = 3.0
+    add_noise_to_latent = Real.add_noise_to_latent
+    def apply_model(self, x, t, cond):
+        return torch.zeros_like(x)
+
+inner = SD3Inferencer()
+shared.sd_model.create_denoiser = lambda: SD3Denoiser(inner, ModelSamplingDiscreteFlow(shift=3.0).sigmas)
+shared.sd_model.add_noise_to_latent = inner.add_noise_to_latent
+"""
+_A1111_BACK = "del shared.sd_model.create_denoiser, shared.sd_model.add_noise_to_latent"
+
+_KINDS = {("forge", "flux"): (_FORGE, _FORGE_BACK), ("forge", "sd3"): (_FORGE, _FORGE_BACK)}
+_KINDS["a1111", "sd3"] = (_A1111, _A1111_BACK)
+
+
+@pytest.fixture(params=["flux", "sd3"])
+def flow(host: Host, request: pytest.FixtureRequest) -> Iterator[str]:
+    if (host.name, request.param) not in _KINDS:
+        pytest.skip(f"{host.name} has no {request.param} model")
+    there, back = _KINDS[host.name, request.param]
+    host.run(there, kind=request.param)
+    yield request.param
+    host.run(back)
+
+
+@pytest.mark.parametrize("id", [row.id for row in solvers().values() if "flow" in row.frames])
+def test_every_solver_is_right(host: Host, flow: str, id: str) -> None:
+    asked: dict[str, Any] = {"scheduler": "Fewstep Time uniform", "steps": 8}
+    sigmas = levels(host, **asked)
+    assert (len(sigmas), sigmas[0]) == (9, 1.0)
+    host.run(SOURCE + "\nprobe.answer = answer")
+    picture = host.picture(sampler_name=sampler_label(solver(id)), **asked)
+    assert picture.parameters["Sampler"] == sampler_label(solver(id))
+    assert len(host.calls()) == 8
+    assert difference(host.tensor("last"), python_door(host.tensor("first"), sigmas, id, "flow")) < TOLERANCE
+
+
+@pytest.mark.parametrize("id", [row.id for row in schedules().values()])
+def test_schedules(host: Host, flow: str, id: str) -> None:
+    asked = {"sampler_name": "Fewstep Flow AB3", "scheduler": schedule_label(schedules()[id]), "steps": 6}
+    if "flow" not in schedules()[id].frames:
+        assert "in frame" in host.refusal(**asked).body["detail"]
+        return
+    picture = host.picture(**asked)
+    assert picture.parameters["Schedule type"] == schedule_label(schedules()[id])
+    sigmas = [call["sigma"] for call in host.calls()]
+    assert len(sigmas) == 6
+    assert 0.0 < sigmas[-1] < sigmas[0] <= 1.0
+
+
+def test_automatic_is_right_on_flow(host: Host, flow: str) -> None:
+    picture = host.picture(sampler_name="Fewstep Flow AB3", scheduler="Automatic", steps=6)
+    assert picture.parameters["Schedule type"] == "Fewstep Beta"
+    assert next(call["sigma"] for call in host.calls()) == 1.0
+
+
+def test_levels_that_are_wrong_on_flow_are_refused(host: Host, flow: str) -> None:
+    """The hosts' Align Your Steps has the levels of Stable Diffusion whatever the model."""
+    answer = host.refusal(sampler_name="Fewstep Flow AB3", scheduler="Align Your Steps", steps=6)
+    assert answer.status == 422
+    assert "flow levels lie in 0..1" in answer.body["detail"]
+    assert not host.calls()
+
+
+@pytest.mark.parametrize("id", ["flow_ab3", "dpmpp_2m", "deis_tab3"])
+def test_image_to_image(host: Host, flow: str, id: str, picture: str) -> None:
+    asked: dict[str, Any] = {"init_images": [picture], "denoising_strength": 0.5, "steps": 10}
+    asked["scheduler"] = "Fewstep SGM uniform"
+    sigmas = levels(host, "img2img", **asked)
+    assert len(sigmas) == 7  # the hosts run int(0.5 * 10) + 1 steps
+    assert sigmas[0] < 1.0
+    host.run(SOURCE + "\nprobe.answer = answer")
+    host.picture("img2img", sampler_name=sampler_label(solver(id)), **asked)
+    assert difference(host.tensor("last"), python_door(host.tensor("first"), sigmas, id, "flow")) < TOLERANCE
