@@ -10,7 +10,7 @@ from fewstep.a1111.words import sampler_label
 from fewstep.samplers.solvers import solver, solvers
 from webui_host import Host
 
-#: measured: up to 2e-6, the rounding of float32 (three hosts, all solvers); the project's promise is 1e-4
+#: measured: up to 1e-7 on noise models, in all three hosts (rounding of float32); the project's promise is 1e-4
 TOLERANCE = 1e-5
 
 
