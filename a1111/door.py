@@ -15,4 +15,6 @@ def open_door() -> type[FewstepScript]:
     menus.offer_samplers(settings.size(settings.SAMPLERS))
     xyz.add_axes()
     script_callbacks.on_ui_settings(settings.add_page)
+    # an extension after us may call Forge's add_sampler, which forgets what is in the map and not in the list
+    script_callbacks.on_app_started(lambda *_: menus.offer_samplers(settings.size(settings.SAMPLERS)))
     return FewstepScript

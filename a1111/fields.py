@@ -58,7 +58,7 @@ def _number(name: str, value: Any) -> Any:
         return value
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (asked.low <= number <= asked.high and math.isfinite(number)):
         raise ValueError(f"{name} is {value!r}, expected a number, at least {asked.low:g}")

@@ -44,7 +44,8 @@ def levels_function(row: Schedule) -> Callable[..., torch.Tensor]:
             for name, value, own in zip(("sigma_min", "sigma_max"), (sigma_min, sigma_max), ends, strict=True):
                 if abs(float(value) - own) > 1e-5 * own:
                     options[name] = float(value)
-            return torch.tensor(as_float32(schedule(row.id, int(n), frame=where, **options)), device=device)
+            levels = as_float32(schedule(row.id, int(n), frame=where, **options))
+            return torch.tensor(levels, dtype=torch.float32, device=device)
 
     fn.__name__ = fn.__qualname__ = f"fewstep_{row.id}"
     return fn

@@ -7,6 +7,7 @@ of the menu; the lists, from which menus are made, hold what the settings ask fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, sd_samplers_kdiffusion, sd_schedulers
@@ -47,7 +48,7 @@ def schedule_menu(size: str) -> tuple[str, ...]:
 
 
 def offer_schedules(size: str) -> None:
-    entries = {schedule_label(row): _schedule_entry(row) for row in schedules().values()}
+    entries = _schedule_entries()
     for label, entry in entries.items():
         for name in (label, entry.name):
             sd_schedulers.schedulers_map.setdefault(name, entry)
@@ -57,7 +58,7 @@ def offer_schedules(size: str) -> None:
 
 
 def offer_samplers(size: str) -> None:
-    entries = {sampler_label(row): _sampler_entry(row) for row in solvers().values()}
+    entries = _sampler_entries()
     for label, entry in entries.items():
         sd_samplers.all_samplers_map.setdefault(label, entry)
     wanted = dict.fromkeys(sampler_label(solver(id)) for id in menu(size).values())
@@ -67,17 +68,33 @@ def offer_samplers(size: str) -> None:
 
 
 def _show(listed: list[Any], labels: Sequence[str], entries: dict[str, Any], wanted: Iterable[str]) -> None:
-    """Makes the wanted ones of our entries, and no others of ours, stand in a list of the host, once each."""
-    wanted = list(wanted)
-    listed[:] = [
-        each for each, label in zip(list(listed), labels, strict=True) if label not in entries or label in wanted
-    ]
-    listed += [entries[label] for label in wanted if label not in labels]
+    """Makes the wanted ones of our entries stand in a list of the host, in that order, where the first of ours stood.
+
+    An entry of somebody else under one of our labels is not ours, and we leave the label to it.
+    """
+    rows = list(zip(list(listed), labels, strict=True))
+    others = [(each, label) for each, label in rows if entries.get(label) is not each]
+    place = next((i for i, (each, label) in enumerate(rows) if entries.get(label) is each), len(rows))
+    taken = {label for _, label in others}
+    own = [entries[label] for label in wanted if label not in taken]
+    listed[:] = [each for each, _ in others]
+    listed[place:place] = own
 
 
 def _forget() -> None:
     """Empties the host's memory of which names mean what."""
     getattr(sd_samplers.get_sampler_and_scheduler, "cache_clear", lambda: None)()
+
+
+# made once: after "Reload UI" they tell our own entries in the host's lists from others
+@cache
+def _sampler_entries() -> dict[str, Any]:
+    return {sampler_label(row): _sampler_entry(row) for row in solvers().values()}
+
+
+@cache
+def _schedule_entries() -> dict[str, Any]:
+    return {schedule_label(row): _schedule_entry(row) for row in schedules().values()}
 
 
 def _sampler_entry(row: Solver) -> Any:

@@ -59,7 +59,8 @@ def _time(model: Any, table: list[float], flow: bool) -> TimeMap:
 def _increasing(table: list[float]) -> list[float]:
     """The table with each run of equal values replaced by a log-linear rise to the next one.
 
-    A1111's use_downcasted_alpha_bar rounds the model's alphas to half precision, which makes such runs.
+    Rounded tables have such runs: A1111's use_downcasted_alpha_bar (half precision) with its zero terminal SNR makes
+    some at both ends. Those at the upper end are infinite there, and a Table refuses them.
     """
     starts = [i for i, value in enumerate(table) if i == 0 or value != table[i - 1]]
     if len(starts) < 2 or table[0] <= 0 or any(table[b] <= table[a] for a, b in pairwise(starts)):

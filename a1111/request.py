@@ -34,7 +34,8 @@ class Request:
 
     @property
     def infotext(self) -> dict[str, Any]:
-        return {KEY + name: f"{value:g}" if isinstance(value, float) else value for name, value in self.values.items()}
+        # numbers with all their digits: the text is what the picture can be made again from
+        return {KEY + name: str(value).removesuffix(".0") for name, value in self.values.items()}
 
 
 def put(p: Any, arguments: Sequence[Any]) -> Request:

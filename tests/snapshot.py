@@ -1,4 +1,4 @@
-"""What is published of our nodes: ids, inputs, outputs, in order. Saved workflows rely on it: later versions append."""
+"""What is published of our doors: ids, inputs, outputs, labels, in order. Saved work relies on it: later ones add."""
 
 from __future__ import annotations
 
@@ -84,4 +84,57 @@ MENU = [
     "fewstep_flow_ab2",
     "fewstep_flow_ab3",
     "fewstep_flow_ab4",
+]
+
+#: positions of the values in the A1111 family's API
+WEBUI_FIELDS = ["variant", "start", "final", "last", "form", "nodes", "split", "thresholding"]
+
+#: names in the A1111 family's menus, API and infotext
+WEBUI_SAMPLERS = [
+    "Fewstep DDIM solver",
+    "Fewstep DPM-Solver 1S",
+    "Fewstep DPM++ 1S",
+    "Fewstep DPM-Solver 2S",
+    "Fewstep DPM-Solver 3S",
+    "Fewstep DPM++ 2S",
+    "Fewstep DPM++ 3S",
+    "Fewstep DPM-Solver 2M",
+    "Fewstep DPM-Solver 3M",
+    "Fewstep DPM++ 2M",
+    "Fewstep DPM++ 3M",
+    "Fewstep DEIS tAB0",
+    "Fewstep DEIS tAB1",
+    "Fewstep DEIS tAB2",
+    "Fewstep DEIS tAB3",
+    "Fewstep DEIS rhoAB0",
+    "Fewstep DEIS rhoAB1",
+    "Fewstep DEIS rhoAB2",
+    "Fewstep DEIS rhoAB3",
+    "Fewstep DEIS rhoRK Heun",
+    "Fewstep DEIS rhoRK Midpoint",
+    "Fewstep DEIS rhoRK Kutta3",
+    "Fewstep DEIS rhoRK RK4",
+    "Fewstep Flow AB1",
+    "Fewstep Flow AB2",
+    "Fewstep Flow AB3",
+    "Fewstep Flow AB4",
+]
+WEBUI_SCHEDULES = [
+    "Fewstep Karras",
+    "Fewstep Exponential",
+    "Fewstep Polyexponential",
+    "Fewstep Rho power",
+    "Fewstep Time uniform",
+    "Fewstep Time quadratic",
+    "Fewstep Time power",
+    "Fewstep SGM uniform",
+    "Fewstep DDIM uniform",
+    "Fewstep Simple",
+    "Fewstep Beta",
+    "Fewstep KL optimal",
+    "Fewstep Linear-quadratic",
+    "Fewstep Laplace",
+    "Fewstep VP",
+    "Fewstep Flow shift",
+    "Fewstep Align Your Steps",
 ]

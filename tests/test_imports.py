@@ -128,6 +128,53 @@ def test_plans_are_made_without_torch(name: str) -> None:
     assert own <= set(RANK), f"samplers/{name} imports {own - set(RANK)}, which may import torch"
 
 
+def imported_by(folder: str) -> dict[str, set[str]]:
+    """{file of a folder: the modules that it imports anywhere}, those of this package from its root: `samplers.run`."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        names: set[str] = set()
+        parts = path.relative_to(ROOT).parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                stem = [*parts[: -node.level], node.module or ""] if node.level else [node.module or ""]
+                names |= {".".join([*filter(None, stem), alias.name]) for alias in node.names}
+        found["/".join(parts)] = names
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [
+        ("samplers", ("nodes", "a1111", "scripts", "commands", "demo", "fewstep", *HOSTS)),
+        ("nodes", ("a1111", "scripts", "commands", "fewstep", "modules", "gradio")),
+        ("a1111", ("nodes", "scripts", "commands", "demo", "fewstep", "comfy", "folder_paths", "execution", "server")),
+        ("commands", ("nodes", "a1111", "scripts", "fewstep", *HOSTS)),
+        ("scripts", ("nodes", "a1111", "samplers", "commands", "demo", "fewstep", "torch", *HOSTS)),
+    ],
+)
+def test_doors_do_not_know_each_other(folder: str, others: tuple[str, ...]) -> None:
+    """Nor do they import this package by a name: a host's folder, or the web UIs' alias, is called otherwise."""
+    found = imported_by(folder)
+    assert found
+    for file, names in found.items():
+        assert not {name.partition(".")[0] for name in names} & {*others}, file
+
+
+def test_the_check_of_doors_sees_imports() -> None:
+    found = imported_by("a1111")
+    assert {"samplers.level.as_float32", "a1111.model_frame.frame_of", "torch"} <= found["a1111/levels.py"]
+    assert {"modules.scripts", "a1111.preview", "gradio"} <= found["a1111/script.py"]
+    assert "importlib.util" in imported_by("scripts")["scripts/fewstep_webui.py"]
+
+
+def test_the_web_uis_settings_need_no_torch_and_no_host() -> None:
+    """What the fields are is known before a model is; the rest of a1111/ needs torch or the host."""
+    loaded = modules_after("from fewstep.a1111 import fields, refusal, request, words; fields.fields()")
+    assert not loaded & {"torch", "numpy", "scipy", "PIL", *HOSTS}
+
+
 def test_every_public_name_is_there_for_people_and_for_type_checkers() -> None:
     """The lazy table, __all__ and the TYPE_CHECKING imports must name the same things."""
     import fewstep

@@ -50,6 +50,12 @@ def test_root_files() -> None:
     assert not (ROOT / "requirements.txt").exists(), "ComfyUI-Manager would install it into the user's environment"
 
 
+@pytest.mark.parametrize("name", ["javascript", "localizations", "preload.py", "style.css", "metadata.ini"])
+def test_the_web_uis_load_nothing_that_is_not_meant_for_them(name: str) -> None:
+    """They take files and folders of these names from every extension."""
+    assert not (ROOT / name).exists()
+
+
 def test_versions_agree() -> None:
     import fewstep
 
@@ -113,12 +119,18 @@ def test_contents(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"fewstep", f"fewstep-{PROJECT['project']['version']}.dist-info"}
     assert {"fewstep/demo/vp.safetensors", "fewstep/demo/flow.safetensors"} <= names
-    for folder, kind in (("samplers", "*.py"), ("nodes", "*.py"), ("web", "*.*"), ("locales", "*.json")):
+    for folder, kind in (
+        ("samplers", "*.py"),
+        ("nodes", "*.py"),
+        ("a1111", "*.py"),
+        ("web", "*.*"),
+        ("locales", "*.json"),
+    ):
         files = {f"fewstep/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / folder).rglob(kind)}
         assert files
         assert files <= names
     assert {"fewstep/example_workflows/txt2img.json", "fewstep/example_workflows/api/txt2img.json"} <= names
-    assert not [name for name in names if name.startswith(("fewstep/tests", "fewstep/benchmarks"))]
+    assert not [name for name in names if name.startswith(tuple(f"fewstep/{folder}/" for folder in NOT_SHIPPED))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

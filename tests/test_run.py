@@ -113,6 +113,28 @@ def test_inputs_are_never_modified(id: str) -> None:
     assert all(torch.equal(now, then) for now, then in kept)
 
 
+@pytest.mark.parametrize("place", ["model", "callback", "between steps"])
+def test_a_change_of_extra_args_is_seen_by_the_next_call(place: str) -> None:
+    """Hosts exchange the conditions in their dict while a run goes on (the refiner of A1111 and its family)."""
+    plan, extra, seen = fewstep.plan("dpmpp_3m", levels("ve", 5)), {"cond": 0}, []
+
+    def model(x: Tensor, sigma: Tensor, cond: int) -> Tensor:
+        seen.append(cond)
+        if place == "model":
+            extra["cond"] += 1
+        return gaussian(x, sigma)
+
+    x = start("ve", (1, 2))
+    if place == "callback":
+        fewstep.run(plan, model, x, extra, callback=lambda step: extra.update(cond=step.i + 1))
+    elif place == "model":
+        fewstep.run(plan, model, x, extra)
+    else:
+        for step in steps(plan, model, x, extra_args=extra):
+            extra["cond"] = step.i + 1
+    assert seen == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("id", SOLVERS)
 def test_a_model_that_returns_its_input_is_safe(id: str) -> None:
     frame = frame_of(id)

@@ -1,0 +1,300 @@
+"""The fields of the A1111 family's door: arguments of the script, infotext, X/Y/Z axes, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import fewstep
+import pytest
+from fewstep.a1111 import request
+from fewstep.a1111.fields import ORDER, fields, read
+from fewstep.a1111.refusal import RefusedError, refusing
+from fewstep.a1111.request import Request, put
+from fewstep.a1111.words import sampler_label
+from fewstep.samplers.choices import choices
+from snapshot import SNAPSHOT, WEBUI_FIELDS
+from webui_models import DENOISERS, Guided
+from webui_stand_in import Host
+
+SOLVERS = fewstep.solvers()
+DEFAULTS = [each.default for each in fields()]
+NUMBERS = (0.05, 1.0, 5.0, 1.23456789, 1e-7, 123456789.0, 1e300)
+#: every value that moves a field from its default
+MOVED = [
+    (each.name, value) for each in fields() for value in each.choices or NUMBERS if value != each.default
+]  # fmt: skip
+#: (what the script is given, words of the refusal)
+BAD: list[tuple[list[Any], str]] = [
+    (["genral"], "variant is 'genral', expected one of default, general"),
+    ([None, 3], "start is 3, expected one of auto, euler, 2s"),
+    ([["general"]], "variant is ['general'], expected one of"),
+    ([{"variants": "general"}], "there is no field 'variants', expected some of variant, start"),
+    ([{3: 4}], "there is no field 3"),
+    ([{"start": "3s"}], "start is '3s'"),
+    *(
+        ([{"thresholding": value}], f"thresholding is {value!r}, expected a number, at least 0")
+        for value in ("much", "", -1, float("nan"), float("inf"), "inf", True, [1], {}, 10**400)
+    ),
+]
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Host().installed() as running:
+        yield running
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_option_of_the_solver_table_is_a_field() -> None:
+    assert sorted(ORDER) == sorted([*(each.name for each in choices()), "thresholding"])
+    assert tuple(each.name for each in fields()) == ORDER
+
+
+def test_published_fields_keep_their_places_and_choices() -> None:
+    assert list(ORDER)[: len(WEBUI_FIELDS)] == WEBUI_FIELDS
+    for name, kept in SNAPSHOT["FewstepSampler"]["inputs"]["optional"].items():
+        if isinstance(kept, list):
+            (found,) = (each.choices for each in fields() if each.name == name)
+            assert [choice for choice in found if choice in kept] == kept
+
+
+@pytest.mark.parametrize("given", [[], DEFAULTS, [None] * len(ORDER), [{}], [dict(zip(ORDER, DEFAULTS, strict=True))]])
+def test_defaults_say_nothing(given: list[Any]) -> None:
+    assert read(given) == {}
+
+
+@pytest.mark.parametrize(("name", "value"), MOVED)
+def test_every_value_is_read_by_place_and_by_name(name: str, value: Any) -> None:
+    place = ORDER.index(name)
+    for given in (
+        [*DEFAULTS[:place], value, *DEFAULTS[place + 1 :]],
+        [*DEFAULTS[:place], value],  # what is missing is a default
+        [*[None] * place, value],
+        [{name: value}],
+        [{name: value}, *DEFAULTS[1:]],  # the API fills up what is missing with what the page shows
+        [{name: str(value)}],
+    ):
+        assert read(given) == {name: value}
+
+
+@pytest.mark.parametrize(("given", "words"), BAD)
+def test_a_bad_value_is_refused_by_its_name(given: list[Any], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read(given)
+
+
+@pytest.mark.parametrize(("given", "words"), BAD)
+def test_put_keeps_what_was_wrong_for_the_sampler_to_raise(given: list[Any], words: str) -> None:
+    p = SimpleNamespace()
+    assert put(p, given) is request.of(p)
+    assert request.of(p).infotext == {}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        request.of(p).options(SOLVERS["ddim"])
+
+
+@pytest.mark.parametrize("p", [SimpleNamespace(), None, object(), SimpleNamespace(fewstep_request="another's")])
+def test_a_run_without_our_script_has_the_defaults(p: Any) -> None:
+    assert request.of(p) == Request()
+    assert (request.of(p).options(SOLVERS["dpmpp_3m"]), request.of(p).bound) == ({}, 0.0)
+
+
+@pytest.mark.parametrize("id", SOLVERS)
+def test_options_reach_the_solvers_that_have_them(id: str) -> None:
+    """Of the others the message says what to do."""
+    offered = {option.name: option for option in SOLVERS[id].options}
+    for name, value in MOVED:
+        asked = Request({name: value})
+        if name == "thresholding":
+            assert (asked.options(SOLVERS[id]), asked.bound) == ({}, value)
+        elif name not in offered:
+            with pytest.raises(ValueError, match=rf"^{name}: {id} has no such option; set it back to .*, or choose a"):
+                asked.options(SOLVERS[id])
+        elif value in offered[name].choices:
+            assert asked.options(SOLVERS[id]) == {name: value}
+        else:
+            with pytest.raises(ValueError, match=rf"^{name}: {id}: unknown value .*Known: "):
+                asked.options(SOLVERS[id])
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_carries_what_the_hosts_server_reads() -> None:
+    """modules/api/api.py looks into vars(e), not for attributes of the class."""
+    error = RefusedError("no")
+    assert vars(error) == {"status_code": 422, "detail": "no"}
+    assert str(error) == "no"
+    assert isinstance(error, ValueError)
+
+
+def test_only_refusals_of_the_core_are_turned_into_ours() -> None:
+    with pytest.raises(RefusedError, match=r"^Fewstep: such levels do not exist$") as caught, refusing():
+        raise ValueError("such levels do not exist")
+    assert vars(caught.value) == {"status_code": 422, "detail": "Fewstep: such levels do not exist"}
+    for other in (FloatingPointError, KeyError, KeyboardInterrupt):
+        with pytest.raises(other), refusing():
+            raise other("NaN")
+
+
+# --- infotext --------------------------------------------------------------------------------------------------------
+
+
+def parsed(infotext: dict[str, Any]) -> dict[str, str]:
+    """The host's way through a text: pairs behind a picture's first ones, keys of a certain kind."""
+    line = ", ".join(
+        f"{key}: {value}" for key, value in {"Steps": 4, "Sampler": "Fewstep DDIM solver", **infotext}.items()
+    )
+    pairs = dict(each.split(": ") for each in line.split(", "))
+    assert all(re.fullmatch(r"\w[\w \-/]+", key) for key in pairs), "modules/infotext_utils.py finds no other keys"
+    return pairs
+
+
+def pasted(parameters: dict[str, str]) -> list[Any]:
+    paste = import_module("fewstep.a1111.script")._paste
+    return [paste(name)(parameters) for name in ORDER]
+
+
+@pytest.mark.parametrize(("name", "value"), MOVED)
+def test_every_value_survives_the_infotext(host: Host, name: str, value: Any) -> None:
+    found = pasted(parsed(put(SimpleNamespace(), [{name: value}]).infotext))
+    assert found[ORDER.index(name)] == value
+    assert read(found) == {name: value}
+
+
+def test_a_picture_says_only_what_was_moved(host: Host) -> None:
+    assert put(SimpleNamespace(), DEFAULTS).infotext == {}
+    moved = dict(MOVED)
+    text = put(SimpleNamespace(), [moved]).infotext
+    assert list(text) == [f"Fewstep {name}" for name in moved]
+    assert read(pasted(parsed(text))) == moved
+    assert pasted({}) == DEFAULTS
+    assert pasted({"Fewstep thresholding": "much"}) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("sampler", "second", "wanted"),
+    [("ddim", None, True), ("Euler", None, False), ("Euler", "ddim", True), (None, None, False)],
+)
+def test_pictures_of_other_samplers_are_not_written_on(host: Host, sampler: Any, second: Any, wanted: bool) -> None:
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    names = [sampler_label(SOLVERS[name]) if name in SOLVERS else name for name in (sampler, second)]
+    p = SimpleNamespace(sampler_name=names[0], hr_sampler_name=names[1], extra_generation_params={"Steps": 4})
+    script.process(p, "general")
+    assert p.extra_generation_params == {"Steps": 4, **({"Fewstep variant": "general"} if wanted else {})}
+    assert request.of(p).values == {"variant": "general"}, "another extension may sample with ours"
+
+
+# --- X/Y/Z -----------------------------------------------------------------------------------------------------------
+
+
+def axes(host: Host) -> dict[str, Any]:
+    host.load_scripts()
+    for _ in range(2):
+        import_module("fewstep.a1111.xyz").add_axes()
+    assert len(host.axes) == 2 + len(ORDER), "the host's own two, and ours once"
+    return {axis.label: axis for axis in host.axes}
+
+
+@pytest.mark.parametrize(("name", "value"), MOVED)
+def test_a_value_of_the_plot_overrides_the_page(host: Host, name: str, value: Any) -> None:
+    axis = axes(host)[f"[Fewstep] {name}"]
+    p, typed = SimpleNamespace(), axis.type(str(value))
+    assert typed == value
+    axis.confirm(p, [typed])
+    axis.apply(p, typed, [typed])
+    page = {name: next(other for field, other in MOVED if field == name), "start": "euler"}
+    assert put(p, [page]).values == {**page, name: value}
+    assert axis.choices is None or value in axis.choices()
+
+
+def test_a_plot_can_go_back_to_the_default(host: Host) -> None:
+    p = SimpleNamespace()
+    axis = axes(host)["[Fewstep] variant"]
+    axis.apply(p, "default", ["default"])
+    assert put(p, ["general"]).values == {}
+
+
+def test_the_plot_is_told_of_bad_values_before_it_starts(host: Host) -> None:
+    for label, value in (("[Fewstep] start", "3s"), ("[Fewstep] thresholding", -1.0)):
+        axis = axes(host)[label]
+        with pytest.raises(ValueError, match=f"^{label.split()[1]} is "):
+            axis.confirm(SimpleNamespace(), [axis.choices()[0] if axis.choices else 1.0, value])
+
+
+def test_a_host_without_the_plot_gets_no_axes(host: Host) -> None:
+    import_module("fewstep.a1111.xyz").add_axes()
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+class Component:
+    """Of gradio: remembers what it was made with and what was connected to it."""
+
+    def __init__(self, *words: Any, **facts: Any) -> None:
+        self.facts, self.connected = facts, []
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def change(self, function: Any, **ends: Any) -> None:
+        self.connected.append((function, ends))
+
+    click = change
+
+
+@pytest.mark.parametrize("first", ["host", "ours"])
+def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """The host may build its own components before ours or after, and asks for ours several times."""
+    kinds = ("Accordion", "Row", "Button", "Markdown", "Image", "Dropdown", "Number")
+    monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(**dict.fromkeys(kinds, Component)))
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    assert script.show(False) is host.scripts.AlwaysVisible
+    own = script.ui(False) if first == "ours" else []
+    theirs = {elem_id: Component() for elem_id, _ in script.listeners}
+    assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps"]
+    for elem_id, seen in 2 * script.listeners:  # elem_id asks for show(), so that they are there several times
+        seen(SimpleNamespace(component=theirs[elem_id]))
+    own = own or script.ui(False)
+    assert [each.facts["value"] for each in own] == DEFAULTS
+    assert [each.facts["label"] for each in own] == list(ORDER)
+    assert [component for component, _ in script.infotext_fields] == own
+    assert [paste({}) for _, paste in script.infotext_fields] == DEFAULTS
+    assert script.paste_field_names == [f"Fewstep {name}" for name in ORDER]
+    assert [len(each.connected) for each in theirs.values()] == [1, 0, 0]
+    script.ui(False)
+    assert read([each.facts["value"] for each in script.ui(False)]) == {}
+
+
+def test_what_the_page_says_of_samplers(host: Host) -> None:
+    preview = import_module("fewstep.a1111.preview")
+    assert "is the host's own" in preview.words("Euler") == preview.words(None)
+    for row in SOLVERS.values():
+        text = preview.words(sampler_label(row))
+        assert row.about in text
+        assert all(f"**{option.name}**" in text for option in row.options)
+
+
+def test_the_picture_of_a_plan(host: Host) -> None:
+    import_module("fewstep.a1111.menus").offer_schedules("short")
+    import_module("fewstep.a1111.menus").offer_samplers("short")
+    show = import_module("fewstep.a1111.preview").plan_picture
+    label = sampler_label(SOLVERS["dpmpp_3m"])
+    assert show(label, "Automatic", 6, DEFAULTS)[1].startswith("No model is loaded yet")
+    host.shared.sd_model = Guided(DENOISERS["sd1"])
+    picture, words = show(label, "Automatic", 6, ["official"])
+    assert min(picture.size) > 100
+    assert words.startswith("**DPM++ 3M**, 6 model calls. variant official")
+    refused = "**Fewstep: variant is 'genral', expected one of default, general, paper, taylor, official**"
+    assert show(label, "Automatic", 6, ["genral"]) == (None, refused)
+    assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None

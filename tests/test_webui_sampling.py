@@ -1,0 +1,216 @@
+"""The functions that A1111, Forge and reForge call to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import fewstep
+import pytest
+import torch
+from fewstep.a1111.refusal import RefusedError
+from fewstep.a1111.request import put
+from fewstep.a1111.sampling import sampler_function
+from fewstep.a1111.words import sampler_label
+from webui_models import DENOISERS, FRAMES, Guided, core_levels, host_levels
+from webui_stand_in import Host
+
+Tensor = torch.Tensor
+SOLVERS = fewstep.solvers()
+
+MODELS = {"ve": "sd1", "flow": "forge flux"}
+CASES = [(id, frame) for id, row in SOLVERS.items() for frame in MODELS if frame in row.frames]
+
+
+def guided(frame: str, **values: Any) -> Guided:
+    model = Guided(DENOISERS[MODELS[frame]], flow=frame == "flow")
+    model.p = SimpleNamespace()
+    put(model.p, [values])
+    return model
+
+
+def noise(frame: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    x = torch.randn(shape or (2, 4, 3, 3), generator=torch.Generator().manual_seed(1))
+    return (x * (14.6 if frame == "ve" else 1.0)).to(dtype)
+
+
+def levels_of(frame: str, n: int = 7) -> Tensor:
+    return host_levels("simple", MODELS[frame], n)
+
+
+@pytest.mark.parametrize(("id", "frame"), CASES)
+def test_the_result_is_that_of_the_core(id: str, frame: str) -> None:
+    """Bit for bit, on the same levels in float32; n levels are n calls and n callbacks."""
+    model, x, sigmas = guided(frame), noise(frame), levels_of(frame)
+    told: list[dict[str, Any]] = []
+    before = x.clone()
+    out = sampler_function(SOLVERS[id])(model, x, sigmas, {"cond": 1}, told.append, True)
+    core = fewstep.sample(Guided(flow=frame == "flow"), x, sigmas, id, FRAMES[MODELS[frame]])
+    assert torch.equal(out, core)
+    assert torch.equal(x, before)
+    assert [each["i"] for each in told] == list(range(7))
+    assert [(float(each["sigma"]), float(each["sigma_hat"])) for each in told] == [(s, s) for s, _ in model.asked]
+    assert all(each["x"].shape == each["denoised"].shape == x.shape for each in told)
+    assert all(extra == {"cond": 1} for _, extra in model.asked)
+
+
+@pytest.mark.parametrize(("id", "frame"), CASES)
+def test_options_of_the_request_are_used(id: str, frame: str) -> None:
+    options = {option.name: option.choices[-1] for option in SOLVERS[id].options}
+    out = sampler_function(SOLVERS[id])(guided(frame, **options), noise(frame), levels_of(frame), disable=True)
+    core = fewstep.sample(
+        Guided(flow=frame == "flow"), noise(frame), levels_of(frame), id, FRAMES[MODELS[frame]], **options
+    )
+    assert torch.equal(out, core)
+
+
+@pytest.mark.parametrize("id", [id for id, row in SOLVERS.items() if "ve" not in row.frames])
+def test_a_flow_solver_is_refused_on_other_models_before_any_call(id: str) -> None:
+    model = guided("ve")
+    with pytest.raises(RefusedError, match=f"^Fewstep: .*{id} is defined on flow"):
+        sampler_function(SOLVERS[id])(model, noise("ve"), levels_of("ve"))
+    assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"start": "2s"}, r"^Fewstep: start: dpmpp_2m has no such option; set it back to 'auto', or choose"),
+        ({"variant": "genral"}, r"^Fewstep: variant is 'genral', expected one of default"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out(values: dict[str, Any], words: str) -> None:
+    model = guided("ve", **values)
+    with pytest.raises(RefusedError, match=words) as caught:
+        sampler_function(SOLVERS["dpmpp_2m"])(model, noise("ve"), levels_of("ve"))
+    assert vars(caught.value) == {"status_code": 422, "detail": str(caught.value)}
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("sigmas", [[], [3.0]])
+def test_nothing_to_do(sigmas: list[float]) -> None:
+    """img2img at denoising strength 0; even a bad request is no reason to fail."""
+    model, x = guided("ve", variant="genral"), noise("ve")
+    assert sampler_function(SOLVERS["dpmpp_3m"])(model, x, torch.tensor(sigmas)) is x
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("id", [id for id, frame in CASES if frame == "ve"])
+def test_repeated_levels_cost_their_calls_and_change_nothing(id: str) -> None:
+    model, told = guided("ve"), []
+    out = sampler_function(SOLVERS[id])(model, noise("ve"), torch.tensor([14.0, 5.0, 5.0, 1.0, 0.0]), None, told.append)
+    once = sampler_function(SOLVERS[id])(guided("ve"), noise("ve"), torch.tensor([14.0, 5.0, 1.0, 0.0]))
+    assert (len(model.asked), len(told)) == (4, 4)
+    assert torch.allclose(out, once, atol=1e-5)
+
+
+def test_rising_levels_are_refused() -> None:
+    with pytest.raises(RefusedError, match="sigmas rise from 1 to 2"):
+        sampler_function(SOLVERS["ddim"])(guided("ve"), noise("ve"), torch.tensor([1.0, 2.0]))
+
+
+def test_what_is_put_into_extra_args_between_calls_is_passed_on() -> None:
+    """The refiner exchanges the conditions and the model there."""
+    model, extra = guided("ve", thresholding=100.0), {"cond": 0}
+
+    def between(info: dict[str, Any]) -> None:
+        extra["cond"] = info["i"] + 1
+
+    sampler_function(SOLVERS["dpmpp_3m"])(model, noise("ve"), levels_of("ve"), extra, between, True)
+    assert [given for _, given in model.asked] == [{"cond": i} for i in range(7)]
+
+
+class Interrupted(BaseException):
+    """As the hosts' InterruptedException, which is no Exception."""
+
+
+@pytest.mark.parametrize("place", ["model", "callback"])
+def test_an_interruption_passes_through(place: str) -> None:
+    calls = []
+
+    def stop(*args: Any, **kwargs: Any) -> Tensor:
+        calls.append(args)
+        if len(calls) == 3:
+            raise Interrupted
+        return args[0]
+
+    model: Any = guided("ve")
+    if place == "model":
+        stop.inner_model, stop.p = model.inner_model, model.p  # type: ignore[attr-defined]
+        model = stop
+    with pytest.raises(Interrupted):
+        sampler_function(SOLVERS["dpmpp_3m"])(
+            model, noise("ve"), levels_of("ve"), {}, stop if place != "model" else None
+        )
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("frame", MODELS)
+def test_thresholding_bounds_the_answers(frame: str) -> None:
+    def sizes(**values: Any) -> tuple[list[float], Tensor]:
+        told: list[dict[str, Any]] = []
+        out = sampler_function(SOLVERS["dpmpp_2m"])(
+            guided(frame, **values), noise(frame), levels_of(frame), None, told.append
+        )
+        return [float(each["denoised"].abs().max()) for each in told], out
+
+    (free, plain), (bounded, out), (same, untouched) = (
+        sizes(), sizes(thresholding=0.25), sizes(thresholding=100.0)
+    )  # fmt: skip
+    assert max(free) > 0.3
+    assert max(bounded) <= 0.25 * (1 + 1e-6)
+    assert float(out.abs().max()) < float(plain.abs().max())
+    assert same == free
+    assert torch.equal(untouched, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("frame", MODELS)
+def test_types_and_batches(frame: str, dtype: torch.dtype) -> None:
+    """A picture of a batch of three is the picture on its own, whatever the type; the host is in inference mode."""
+    # 8 x 8: torch on the CPU rounds half precision otherwise in what is left over after blocks of 32 numbers
+    x = noise(frame, 3, 4, 8, 8, dtype=dtype)
+    with torch.inference_mode():
+        out = sampler_function(SOLVERS["dpm_solver_3m"])(guided(frame, thresholding=0.25), x, levels_of(frame))
+        alone = [
+            sampler_function(SOLVERS["dpm_solver_3m"])(guided(frame, thresholding=0.25), each, levels_of(frame))
+            for each in x.split(1)
+        ]
+    assert (out.dtype, out.shape) == (dtype, x.shape)
+    assert torch.isfinite(out).all()
+    assert torch.equal(out, torch.cat(alone))
+
+
+def test_a_model_without_a_request_samples_with_the_defaults() -> None:
+    model = guided("ve")
+    del model.p
+    out = sampler_function(SOLVERS["dpmpp_3m"])(model, noise("ve"), levels_of("ve"))
+    assert torch.equal(out, sampler_function(SOLVERS["dpmpp_3m"])(guided("ve"), noise("ve"), levels_of("ve")))
+
+
+# --- through the host's own steps ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Host().installed() as running:
+        yield running
+
+
+@pytest.mark.parametrize(("id", "frame"), CASES)
+def test_a_run_of_the_host(host: Host, id: str, frame: str) -> None:
+    """The host's "Automatic" is our Beta, and what it fills in by name changes nothing."""
+    from fewstep.a1111 import menus
+
+    menus.offer_schedules("none")
+    menus.offer_samplers("none")
+    model = guided(frame)
+    sampler = host.sd_samplers.create_sampler(sampler_label(SOLVERS[id]), model)
+    p = SimpleNamespace(steps=5, scheduler="Automatic")
+    out = sampler.sample(p, noise(frame), {"cond": 1})
+    core = fewstep.sample(
+        Guided(flow=frame == "flow"), noise(frame), core_levels("beta", MODELS[frame], 5), id, FRAMES[MODELS[frame]]
+    )
+    assert torch.equal(out, core)
+    assert len(model.asked) == 5
