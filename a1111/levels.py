@@ -27,12 +27,15 @@ def rho_of(row: Schedule) -> float:
 def levels_function(row: Schedule) -> Callable[..., torch.Tensor]:
     """fn(n, sigma_min, sigma_max, inner_model, device) -> n + 1 levels in float32, the last one 0.
 
-    The host takes as many from the end as img2img needs. RefusedError where the model has no such schedule.
+    The host takes as many from the end as img2img needs. Where the strength is 0 and the number of steps is prescribed,
+    as in the second pass of hires fix, n is 0: the picture stays. RefusedError where the model has no such schedule.
     """
 
     def fn(
         n: int, sigma_min: Any, sigma_max: Any, inner_model: Any, device: Any = None, rho: float | None = None
     ) -> torch.Tensor:
+        if int(n) < 1:
+            return torch.zeros(1, device=device)
         with refusing():
             where = frame_of(inner_model)
             options = _OPTIONS[row.id](inner_model.inner_model) if row.id in _OPTIONS else {}

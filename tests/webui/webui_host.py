@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shlex
@@ -19,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from tiny_checkpoint import write_checkpoint
 
 PACK = Path(__file__).resolve().parents[2]
@@ -34,6 +38,26 @@ HOSTS = {
     "reforge": ("ldm_patched/modules/samplers.py", ("--always-cpu", "--all-in-fp32")),
     "a1111": ("modules/sd_samplers_kdiffusion.py", ("--use-cpu", "all", "--no-half")),
 }
+#: The settings that tests override, at the host's defaults: after a request it puts back only those that stand in its
+#: config.json (process_images in modules/processing.py). The first two are not defaults: those need the network.
+SETTINGS = {
+    "show_progress_type": "Approx cheap",
+    "live_previews_enable": False,
+    "sd_vae_decode_method": "Full",
+    "img2img_fix_steps": False,
+    "always_discard_next_to_last_sigma": False,
+    "sgm_noise_multiplier": False,
+    "sigma_min": 0.0,
+    "sigma_max": 0.0,
+    "rho": 0.0,
+    "use_old_karras_scheduler_sigmas": False,
+    "use_downcasted_alpha_bar": False,
+    "enable_quantization": False,
+    "sd_noise_schedule": "Default",
+    "refiner_switch_by_sample_steps": False,
+}
+#: for tests that look at latents: pictures in a hundredth of the autoencoder's time
+_QUICK = {"sd_vae_decode_method": "Approx cheap"}
 _STARTS_WITHIN = 600  # seconds: the first start of a host compiles its sources
 
 
@@ -79,6 +103,13 @@ class Host:
         assert answer.status == 200, f"{answer}\n{self.tail()}"
         return Picture(answer.body)
 
+    def latents(self, mode: str = "txt2img", **request: Any) -> torch.Tensor:
+        """The latents that one run ends with; the probe has recorded this run alone."""
+        self.reset()
+        request["override_settings"] = {**_QUICK, **request.get("override_settings", {})}
+        self.picture(mode, **request)
+        return self.tensor("last")
+
     def refusal(self, mode: str = "txt2img", **request: Any) -> Answer:
         answer = self.call(f"/sdapi/v1/{mode}", self.request(mode, **request))
         assert answer.status != 200, answer.body.get("info")
@@ -105,13 +136,19 @@ class Host:
         self.run("probe.reset()")
 
     def calls(self) -> list[dict[str, Any]]:
-        """sigma, index and batch of each call of the guided model since the last reset."""
+        """sigma, batch, the host's sampling_step, sum of the prompt's condition and model's name of each call of the
+        guided model since the last reset."""
         return list(self.run("result = probe.calls"))
 
+    def sigmas(self) -> list[float]:
+        return [call["sigma"] for call in self.calls()]
+
     def tensor(self, name: str) -> torch.Tensor:
-        """A latent that the probe has kept: `first` (the state in the first call) or `last` (the result)."""
+        """What the probe has kept: `first` (the state in the first call) or `last` (the result); `states` or `answers`
+        of all calls, stacked."""
         path = self.data / f"{name}.pt"
-        self.run("torch.save(getattr(probe, name).float().cpu().clone(), path)", name=name, path=str(path))
+        code = "kept = getattr(probe, name); kept = torch.stack(kept) if isinstance(kept, list) else kept"
+        self.run(f"{code}; torch.save(kept.float().cpu().clone(), path)", name=name, path=str(path))
         return torch.load(path, weights_only=True)
 
 
@@ -139,6 +176,12 @@ class Picture:
     def images(self) -> list[str]:
         return list(self.body["images"])
 
+    @property
+    def pixels(self) -> torch.Tensor:
+        """All pictures, in 0..255. Shape (pictures, height, width, 3)."""
+        opened = [Image.open(io.BytesIO(base64.b64decode(each))).convert("RGB") for each in self.images]
+        return torch.stack([torch.from_numpy(np.array(each)).int() for each in opened])
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -162,8 +205,7 @@ def start(path: Path, base: Path) -> Iterator[Host]:
         shutil.copytree(neighbour, extensions / neighbour.name)
     for number, model in enumerate(("first", "second")):
         write_checkpoint(models / f"{model}.safetensors", seed=number)
-    # no network: reForge and A1111 would otherwise fetch a network for previews
-    (data / "config.json").write_text(json.dumps({"show_progress_type": "Approx cheap", "live_previews_enable": False}))
+    (data / "config.json").write_text(json.dumps(SETTINGS))
     command = [
         os.environ.get("WEBUI_PYTHON", sys.executable), "launch.py", "--skip-prepare-environment",
         "--skip-python-version-check", "--skip-version-check", "--skip-torch-cuda-test", "--no-download-sd-model",
