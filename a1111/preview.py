@@ -6,54 +6,104 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from modules import sd_samplers, shared
+from modules import sd_samplers, sd_samplers_common, shared
+from modules.paths_internal import roboto_ttf_file
 
 from ..samplers.plan_picture import draw
 from ..samplers.solvers import Solver, solvers
-from .request import put
+from .fields import THRESHOLDING
+from .request import Request, put
 from .sampling import make_plan
 from .words import sampler_label
 
-_NONE = "These options belong to the samplers whose names begin with Fewstep; the chosen one is the host's own."
+_NONE = (
+    "These options are for the samplers whose names begin with Fewstep. The sampling method chosen above is the host's "
+    "own, which they do not change."
+)
+
+
+_CANNOT = "No picture can be made with these options"
+#: the accordion is 400 to 600 pixels wide on most screens; twice as many for sharp letters
+_PICTURE: dict[str, Any] = {"size": (560, 280), "zoom": 2, "font": roboto_ttf_file}
 
 
 def row_of(label: Any) -> Solver | None:
     return next((row for row in solvers().values() if sampler_label(row) == label), None)
 
 
-def words(label: Any) -> str:
-    """What the chosen sampler is, and which of the fields it has, in Markdown."""
+def field_label(name: str, label: Any) -> str:
+    """The field's name, and whether the chosen sampler is one of ours that does without it."""
+    row = row_of(label)
+    used = row is None or name == THRESHOLDING.name or any(option.name == name for option in row.options)
+    return name if used else f"{name} (unused)"
+
+
+def words(label: Any, values: Sequence[Any] = ()) -> str:
+    """What the chosen sampler is, and what is wrong with the fields' values, in Markdown."""
     row = row_of(label)
     if row is None:
         return _NONE
-    lines = [f"**{row.label}**: {row.about} {row.reference}."]
-    lines += [f"- **{option.name}**: {option.help} (default {option.default})" for option in row.options]
-    return "\n".join(lines)
+    wrong = _problem(row, put(SimpleNamespace(), values))
+    return f"**{row.label}**: {row.about} {row.reference}." + (f"\n\n**{_CANNOT}: {wrong}**" if wrong else "")
 
 
-def plan_picture(label: Any, scheduler: Any, steps: Any, values: Sequence[Any]) -> tuple[Any, str]:
-    """(picture or None, words in Markdown) for what the page shows: the host's own levels for its own model."""
+def meanings(label: Any) -> str:
+    """What the fields of the chosen sampler mean, in Markdown."""
     row = row_of(label)
     if row is None:
-        return None, _NONE
+        return ""
+    lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in row.options]
+    return "\n".join([*lines, f"- **{THRESHOLDING.name}**: {THRESHOLDING.help}"])
+
+
+def _problem(row: Solver, asked: Request) -> str:
+    try:
+        asked.options(row)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def plan_picture(
+    label: Any, scheduler: Any, steps: Any, values: Sequence[Any], strength: Any = None
+) -> tuple[Any, str]:
+    """(picture or None, words in Markdown) for what the page shows: the host's own levels for its own model.
+
+    strength  img2img's denoising strength, of which the levels are the end; None for all of them
+    """
+    row = row_of(label)
+    if row is None:
+        return None, "Only samplers whose names begin with Fewstep have a plan to show."
     if not _loaded():
         return None, "No model is loaded yet. Make a picture first: the plan depends on the model's noise levels."
     try:
-        sampler = sd_samplers.create_sampler(label, shared.sd_model)
         p = SimpleNamespace(
             is_hr_pass=False,
+            steps=int(steps),
+            denoising_strength=strength,
             scheduler=scheduler,
             hr_scheduler=None,
             sampler_noise_scheduler_override=None,
             extra_generation_params={},
         )
         asked = put(p, values)
-        plan = make_plan(row, sampler.get_sigmas(p, int(steps)), sampler.model_wrap, asked)
+        if _problem(row, asked):
+            return None, f"{_CANNOT}."
+        plan = make_plan(row, *_levels(label, p), asked)
     except ValueError as error:
         return None, f"**{error}**"
     settled = ", ".join(f"{name} {value}" for name, value in plan.options.items())
     notes = "".join(f"\n- {note}" for note in plan.notes)
-    return draw(plan), f"**{row.label}**, {len(plan)} model calls. {settled}{notes}"
+    return draw(plan, **_PICTURE), f"{len(plan)} model calls. {settled}{notes}"
+
+
+def _levels(label: str, p: Any) -> tuple[Any, Any]:
+    """(sigmas, denoiser), as the host makes them for a sampler function."""
+    sampler = sd_samplers.create_sampler(label, shared.sd_model)
+    if p.denoising_strength is None:
+        return sampler.get_sigmas(p, p.steps), sampler.model_wrap
+    steps, last = sd_samplers_common.setup_img2img_steps(p)
+    return sampler.get_sigmas(p, steps)[steps - last - 1 :], sampler.model_wrap
 
 
 def _loaded() -> bool:

@@ -6,13 +6,16 @@ from typing import Any
 
 from modules import scripts
 
+from ..samplers.choices import Choice
 from . import preview
 from .fields import field, fields
 from .request import put
 from .words import KEY, TITLE
 
-#: the host's components that the plan's picture is made from, by the end of their elem_id
-_HOSTS = ("sampling", "scheduler", "steps")
+#: what the plan's picture is made from besides our fields: the host's components of a tab, by the end of their elem_id
+_SEEN = ("sampling", "scheduler", "steps")
+_HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
+_COLUMNS = 4
 
 
 class FewstepScript(scripts.Script):  # type: ignore[misc]
@@ -26,15 +29,16 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
         super().__init__()
         self._of_host: dict[str, Any] = {}
         self._own: list[Any] = []
-        self._outputs: tuple[Any, ...] = ()
+        self._others: tuple[Any, ...] = ()
+        # not in show(), which the host calls again for every elem_id
+        for tab, names in _HOSTS.items():
+            for name in names:
+                self.on_after_component(self._seen(name), elem_id=f"{tab}_{name}")
 
     def title(self) -> str:
         return TITLE
 
     def show(self, is_img2img: bool) -> Any:
-        tab = "img2img" if is_img2img else "txt2img"
-        for name in _HOSTS:
-            self.on_after_component(self._seen(name), elem_id=f"{tab}_{name}")
         return scripts.AlwaysVisible
 
     def _seen(self, name: str) -> Any:
@@ -47,15 +51,24 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
     def ui(self, is_img2img: bool) -> list[Any]:
         import gradio
 
+        self._own = []
         with gradio.Accordion(TITLE, open=False, elem_id=self.elem_id("fewstep")):
-            with gradio.Row():
-                self._own = [_component(gradio, each.name, self.elem_id(each.name)) for each in fields()]
-            button = gradio.Button("Show the plan", elem_id=self.elem_id("plan"))
+            for first in range(0, len(fields()), _COLUMNS):
+                with gradio.Row():
+                    self._own += [_component(gradio, each, self) for each in fields()[first : first + _COLUMNS]]
             words = gradio.Markdown(preview.words(None), elem_id=self.elem_id("words"))
+            show = gradio.Checkbox(label="Show the plan", value=False, elem_id=self.elem_id("plan"))
             picture = gradio.Image(
-                type="pil", interactive=False, show_label=False, visible=False, elem_id=self.elem_id("picture")
+                type="pil",
+                interactive=False,
+                show_label=False,
+                show_download_button=False,
+                visible=False,
+                elem_id=self.elem_id("picture"),
             )
-        self._outputs = (button, words, picture)
+            told = gradio.Markdown(visible=False, elem_id=self.elem_id("told"))
+            meanings = gradio.Markdown(preview.meanings(None), elem_id=self.elem_id("meanings"))
+        self._others = (words, show, picture, told, meanings)
         self._connect()
         self.infotext_fields = [
             (component, _paste(each.name)) for each, component in zip(fields(), self._own, strict=True)
@@ -65,13 +78,19 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
 
     def _connect(self) -> None:
         """Once the host's components and our own are there, in whichever order the page was built."""
-        if not self._outputs or len(self._of_host) < len(_HOSTS):
+        names = _HOSTS["img2img" if self.is_img2img else "txt2img"]
+        if not self._others or len(self._of_host) < len(names):
             return
-        button, words, picture = self._outputs
-        self._outputs = ()
-        of_host = [self._of_host[name] for name in _HOSTS]
-        of_host[0].change(preview.words, inputs=[of_host[0]], outputs=[words], show_progress=False)
-        button.click(_show_plan, inputs=[*of_host, *self._own], outputs=[picture, words])
+        words, show, picture, told, meanings = self._others
+        of_host = [self._of_host[name] for name in names]
+        self._others, self._of_host = (), {}  # the API calls ui() again, outside of the page
+        sampler = of_host[0]
+        quiet: dict[str, Any] = {"show_progress": False}
+        sampler.change(_sampler, inputs=[sampler], outputs=[meanings, *self._own], **quiet)
+        for each in (sampler, *self._own):
+            each.change(_words, inputs=[sampler, *self._own], outputs=[words], **quiet)
+        for each in (show, *of_host, *self._own):
+            each.change(_plan, inputs=[show, *self._own, *of_host], outputs=[picture, told], **quiet)
 
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
@@ -80,11 +99,11 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
             p.extra_generation_params.update(request.infotext)
 
 
-def _component(gradio: Any, name: str, elem_id: str) -> Any:
-    asked = field(name)
+def _component(gradio: Any, asked: Choice, script: Any) -> Any:
+    place: dict[str, Any] = {"label": asked.name, "value": asked.default, "elem_id": script.elem_id(asked.name)}
     if asked.choices:
-        return gradio.Dropdown(label=name, choices=list(asked.choices), value=asked.default, elem_id=elem_id)
-    return gradio.Number(label=name, value=asked.default, elem_id=elem_id)
+        return gradio.Dropdown(choices=list(asked.choices), min_width=100, **place)
+    return gradio.Number(min_width=100, **place)
 
 
 def _paste(name: str) -> Any:
@@ -101,8 +120,23 @@ def _paste(name: str) -> Any:
     return value
 
 
-def _show_plan(sampler: Any, scheduler: Any, steps: Any, *values: Any) -> tuple[Any, str]:
+def _sampler(sampler: Any) -> list[Any]:
     import gradio
 
-    picture, words = preview.plan_picture(sampler, scheduler, steps, values)
-    return gradio.update(value=picture, visible=picture is not None), words
+    labels = [preview.field_label(each.name, sampler) for each in fields()]
+    return [preview.meanings(sampler), *(gradio.update(label=label) for label in labels)]
+
+
+def _words(sampler: Any, *values: Any) -> str:
+    return preview.words(sampler, values)
+
+
+def _plan(show: bool, *given: Any) -> tuple[Any, Any]:
+    import gradio
+
+    if not show:
+        return gradio.update(visible=False), gradio.update(visible=False)
+    own = len(fields())
+    sampler, scheduler, steps, *rest = given[own:]
+    picture, told = preview.plan_picture(sampler, scheduler, steps, given[:own], *rest)
+    return gradio.update(value=picture, visible=picture is not None), gradio.update(value=told, visible=True)

@@ -210,6 +210,8 @@ def start(path: Path, base: Path) -> Iterator[Host]:
         os.environ.get("WEBUI_PYTHON", sys.executable), "launch.py", "--skip-prepare-environment",
         "--skip-python-version-check", "--skip-version-check", "--skip-torch-cuda-test", "--no-download-sd-model",
         "--api", "--server-name", "127.0.0.1", "--port", str(port), "--data-dir", str(data), "--ckpt-dir", str(models),
+        # with a --data-dir, Forge's page may not have the scripts and styles of the checkout
+        "--gradio-allowed-path", str(path),
         "--ckpt", str(models / "first.safetensors"), *HOSTS[name][1], *shlex.split(os.environ.get("WEBUI_ARGS", "")),
     ]  # fmt: skip
     environment = {
