@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, shared
-from modules.paths_internal import roboto_ttf_file
 
 from ..samplers.plan_picture import draw
 from ..samplers.solvers import Solver, solvers
@@ -20,11 +19,9 @@ _NONE = (
     "These options are for the samplers whose names begin with Fewstep. The sampling method chosen above is the host's "
     "own, which they do not change."
 )
-
-
 _CANNOT = "No picture can be made with these options"
 #: the accordion is 400 to 600 pixels wide on most screens; twice as many for sharp letters
-_PICTURE: dict[str, Any] = {"size": (560, 280), "zoom": 2, "font": roboto_ttf_file}
+_PICTURE: dict[str, Any] = {"size": (560, 280), "zoom": 2}
 
 
 def row_of(label: Any) -> Solver | None:
@@ -94,7 +91,9 @@ def plan_picture(
         return None, f"**{error}**"
     settled = ", ".join(f"{name} {value}" for name, value in plan.options.items())
     notes = "".join(f"\n- {note}" for note in plan.notes)
-    return draw(plan, **_PICTURE), f"{len(plan)} model calls. {settled}{notes}"
+    from modules.paths_internal import roboto_ttf_file  # A1111 has a Pillow whose own font is tiny
+
+    return draw(plan, font=roboto_ttf_file, **_PICTURE), f"{len(plan)} model calls. {settled}{notes}"
 
 
 def _levels(label: str, p: Any) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ def levels(host: Host, label: str, steps: int = STEPS, name: str = MULTISTEP, **
 
 
 def assert_levels(found: list[float], expected: list[float]) -> None:
-    # the model's table in float32, in the host, against the formula's in float64: 1e-6; a tenth of a percent is no level
+    # the model's table in float32, in the host, against the formula's in float64: 1e-6
     assert found == pytest.approx(expected, rel=1e-4)
 
 

@@ -174,9 +174,6 @@ def random_weights(seed):
     for name, shape in {**unet(), **autoencoder(), **text_model()}.items():
         if len(shape) == 1:
             weights[name] = torch.full(shape, float(name.endswith(".weight")))  # norms 1, biases 0
-            if name.endswith("final_layer_norm.bias"):
-                # with a mean of 0 the hosts' emphasis of prompts, which restores the mean, divides 0 by 0
-                weights[name] += 0.1
         else:
             size = (0.2 if name.endswith(SMALL) else 1) / math.sqrt(math.prod(shape[1:]))
             weights[name] = torch.randn(shape, generator=draw) * size
