@@ -15,13 +15,13 @@ COMFY_VENV := .venv-comfy
 COMFY_STAMP := $(COMFY_VENV)/.requirements-installed
 COMFYUI_PYTHON ?= $(COMFY_VENV)/bin/python
 
+# the tests inside A1111, Forge or reForge: WEBUI_PATH names a checkout, WEBUI_PYTHON the interpreter of its environment
+WEBUI_STAMP := $(VENV)/.webui-requirements-installed
+
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-comfy check docs bench-cost bench-defaults clean
-
-test-webui: setup
-	$(PY) -m pytest tests/webui
+.PHONY: setup demo test test-comfy test-webui check docs bench-cost bench-defaults clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,13 @@ test-comfy:
 $(COMFY_STAMP): tests/comfy/requirements.txt
 	test -x $(COMFY_VENV)/bin/python || $(PYTHON) -m venv $(COMFY_VENV)
 	$(COMFY_VENV)/bin/python -m pip install --quiet -r tests/comfy/requirements.txt
+	touch $@
+
+test-webui: $(WEBUI_STAMP)
+	$(PY) -m pytest tests/webui
+
+$(WEBUI_STAMP): $(STAMP) tests/webui/requirements.txt
+	$(PY) -m pip install --quiet -r tests/webui/requirements.txt
 	touch $@
 
 check: setup

@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import fewstep
+import matplotlib
 import pytest
 from fewstep.a1111 import request
 from fewstep.a1111.fields import ORDER, fields, read
@@ -255,37 +257,48 @@ class Component:
 
 @pytest.mark.parametrize("first", ["host", "ours"])
 def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
-    """The host may build its own components before ours or after, and asks for ours several times."""
-    kinds = ("Accordion", "Row", "Button", "Markdown", "Image", "Dropdown", "Number")
+    """The host may build its own components before ours or after, and asks for ours again for its API."""
+    kinds = ("Accordion", "Row", "Checkbox", "Markdown", "Image", "Dropdown", "Number")
     monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(**dict.fromkeys(kinds, Component)))
     script = import_module("fewstep.a1111.script").FewstepScript()
+    script.is_img2img = False
     assert script.show(False) is host.scripts.AlwaysVisible
     own = script.ui(False) if first == "ours" else []
-    theirs = {elem_id: Component() for elem_id, _ in script.listeners}
+    theirs = {elem_id: Component() for elem_id, _ in script.listeners if elem_id.startswith("txt2img")}
     assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps"]
-    for elem_id, seen in 2 * script.listeners:  # elem_id asks for show(), so that they are there several times
-        seen(SimpleNamespace(component=theirs[elem_id]))
+    for elem_id, seen in script.listeners:
+        if elem_id in theirs:  # the other tab has a script of its own
+            seen(SimpleNamespace(component=theirs[elem_id]))
     own = own or script.ui(False)
     assert [each.facts["value"] for each in own] == DEFAULTS
     assert [each.facts["label"] for each in own] == list(ORDER)
     assert [component for component, _ in script.infotext_fields] == own
     assert [paste({}) for _, paste in script.infotext_fields] == DEFAULTS
     assert script.paste_field_names == [f"Fewstep {name}" for name in ORDER]
-    assert [len(each.connected) for each in theirs.values()] == [1, 0, 0]
-    script.ui(False)
+    # of the sampler depend the labels, the words and the plan; of the schedule type and the steps the plan
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
+    assert [len(each.connected) for each in own] == [2] * len(own)
     assert read([each.facts["value"] for each in script.ui(False)]) == {}
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
 
 
 def test_what_the_page_says_of_samplers(host: Host) -> None:
     preview = import_module("fewstep.a1111.preview")
     assert "is the host's own" in preview.words("Euler") == preview.words(None)
     for row in SOLVERS.values():
-        text = preview.words(sampler_label(row))
-        assert row.about in text
-        assert all(f"**{option.name}**" in text for option in row.options)
+        label = sampler_label(row)
+        assert row.about in preview.words(label)
+        offered = {option.name for option in row.options} | {"thresholding"}
+        for name in ORDER:
+            assert (f"**{name}**" in preview.meanings(label)) == (name in offered)
+            assert preview.field_label(name, label) == (name if name in offered else f"{name} (unused)")
+    wrong = preview.words(sampler_label(SOLVERS["dpmpp_2s"]), ["default", "2s"])
+    assert "start: dpmpp_2s has no such option" in wrong
 
 
-def test_the_picture_of_a_plan(host: Host) -> None:
+def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    font = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    monkeypatch.setitem(sys.modules, "modules.paths_internal", SimpleNamespace(roboto_ttf_file=str(font)))
     import_module("fewstep.a1111.menus").offer_schedules("short")
     import_module("fewstep.a1111.menus").offer_samplers("short")
     show = import_module("fewstep.a1111.preview").plan_picture
@@ -294,7 +307,6 @@ def test_the_picture_of_a_plan(host: Host) -> None:
     host.shared.sd_model = Guided(DENOISERS["sd1"])
     picture, words = show(label, "Automatic", 6, ["official"])
     assert min(picture.size) > 100
-    assert words.startswith("**DPM++ 3M**, 6 model calls. variant official")
-    refused = "**Fewstep: variant is 'genral', expected one of default, general, paper, taylor, official**"
-    assert show(label, "Automatic", 6, ["genral"]) == (None, refused)
+    assert words.startswith("6 model calls. variant official")
+    assert show(label, "Automatic", 6, ["genral"]) == (None, "No picture can be made with these options.")
     assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None

@@ -94,7 +94,7 @@ def test_a_useless_table_is_refused(table: list[float]) -> None:
 
 def test_flow_is_a_const_predictor_with_levels_up_to_1() -> None:
     def made(prediction_type: str, *table: float) -> Frame:
-        return frame_of(forge("PredictionFlow", prediction_type, torch.tensor(table)))
+        return frame_of(forge("Prediction", prediction_type, torch.tensor(table)))
 
     assert made("const", 0.5, 1.0).name == "flow"
     assert made("const", 0.5, 40.0).name == made("epsilon", 0.5, 1.0).name == "ve"
