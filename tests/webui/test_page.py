@@ -90,6 +90,34 @@ def samplers(size: str) -> list[str]:
     return list(dict.fromkeys(sampler_label(solver(id)) for id in menu(size).values()))
 
 
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+# first, because gradio's "Reload UI" waits for ever for pages that earlier tests closed in the middle of a request
+def test_the_size_of_the_menu_is_a_setting(opened: Page) -> None:
+    def check(size: str) -> None:
+        opened.go_to("txt2img")
+        assert ours(opened.listed(opened.at("sampling"))) == samplers(size)
+
+    try:
+        opened.settings("all")
+        radios = opened.page.locator("#column_settings_fewstep .gradio-radio")
+        assert radios.count() == 2
+        opened.reload_ui()
+        check("all")
+        opened.go_to("settings")
+        opened.reload_ui()
+        check("all")
+        opened.open_accordion()
+        opened.choose(opened.at("sampling"), "Fewstep DPM++ 2M")
+        opened.says(opened.own("words"), "linear extrapolation in lambda")
+        opened.settings("short")
+        opened.reload_ui()
+        check("short")
+    finally:
+        opened.host.call("/sdapi/v1/options", {"fewstep_sampler_menu": "short"}, LONG)
+
+
 @both
 def test_our_samplers_and_schedules_are_in_the_menus(opened: Page) -> None:
     assert ours(opened.listed(opened.at("sampling"))) == samplers("short")
@@ -282,33 +310,6 @@ def test_the_plot_has_our_axes_once_and_makes_a_grid(page: Page) -> None:
     assert grid.width >= 3 * 64
     assert "X Type: [Fewstep] last" in grid.info["parameters"]
     assert 'X Values: "auto,regular,denoise"' in grid.info["parameters"]
-
-
-# --- settings --------------------------------------------------------------------------------------------------------
-
-
-def test_the_size_of_the_menu_is_a_setting(opened: Page) -> None:
-    def check(size: str) -> None:
-        opened.go_to("txt2img")
-        assert ours(opened.listed(opened.at("sampling"))) == samplers(size)
-
-    try:
-        opened.settings("all")
-        radios = opened.page.locator("#column_settings_fewstep .gradio-radio")
-        assert radios.count() == 2
-        opened.reload_ui()
-        check("all")
-        opened.go_to("settings")
-        opened.reload_ui()
-        check("all")
-        opened.open_accordion()
-        opened.choose(opened.at("sampling"), "Fewstep DPM++ 2M")
-        opened.says(opened.own("words"), "linear extrapolation in lambda")
-        opened.settings("short")
-        opened.reload_ui()
-        check("short")
-    finally:
-        opened.host.call("/sdapi/v1/options", {"fewstep_sampler_menu": "short"}, LONG)
 
 
 # --- pictures of the documentation -----------------------------------------------------------------------------------
