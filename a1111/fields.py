@@ -10,7 +10,7 @@ from typing import Any
 from ..samplers.choices import Choice, choices
 
 #: Positions of the API's arguments, so append-only. A test holds that every option of the solver table is here.
-ORDER = ("variant", "start", "final", "last", "form", "nodes", "split", "thresholding")
+ORDER = ("variant", "start", "final", "last", "form", "nodes", "split", "thresholding", "eta", "s_noise")
 
 #: not an option of a solver: it is applied to the model's answers
 THRESHOLDING = Choice(
@@ -61,5 +61,6 @@ def _number(name: str, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (asked.low <= number <= asked.high and math.isfinite(number)):
-        raise ValueError(f"{name} is {value!r}, expected a number, at least {asked.low:g}")
+        bound = f"in {asked.low:g}..{asked.high:g}" if asked.high < math.inf else f"at least {asked.low:g}"
+        raise ValueError(f"{name} is {value!r}, expected a number, {bound}")
     return number

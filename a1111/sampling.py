@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..samplers.guidance import dynamic_thresholding
 from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
-from ..samplers.level import read_sigmas, snapped
+from ..samplers.level import Level, read_sigmas, snapped
+from ..samplers.noise import NoiseSource
 from ..samplers.plan import Plan
 from ..samplers.solvers import Solver
 from . import request
@@ -23,6 +24,19 @@ def make_plan(row: Solver, sigmas: Any, denoiser: Any, asked: request.Request) -
         options = asked.options(row)
         where = frame_of(denoiser)
         return plan_with_repeats(row, snapped(read_sigmas(sigmas), where), where, **options)
+
+
+def _noise_of(model: Any) -> NoiseSource:
+    """The host's own source: one stream per picture, so that a picture is the same in a batch and alone.
+
+    Its streams go on from draw to draw, so its noise depends on how many steps came before, unlike that of our sources;
+    in exchange the host's settings for noise hold (GPU, CPU or NV, the seed delta).
+    """
+
+    def noise(start: Level, end: Level, like: Tensor) -> Tensor:
+        return model.p.rng.next().to(like)
+
+    return noise
 
 
 def sampler_function(row: Solver) -> Callable[..., Tensor]:
@@ -46,7 +60,7 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
         plan = make_plan(row, sigmas, model.inner_model, asked)
         # the refiner exchanges what stands in extra_args and in model.inner_model between two calls: both go on as are
         denoise = dynamic_thresholding(model, max_val=asked.bound) if asked.bound else model
-        return drive(plan, denoise, x, extra_args, callback, disable, label=row.label)
+        return drive(plan, denoise, x, extra_args, callback, disable, label=row.label, noise=_noise_of(model))
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn

@@ -29,6 +29,7 @@ class Record:
     state   what the solver goes on from: the latent as the model sees it, before the host scales it for the way
     memory  the remembered predictions, newest first
     masked  under a noise mask: (samples, noise) of the first part, from which the host makes what the mask leaves out
+    seed    of the noise that is added on the way
     model   a weak reference; it does not travel to another process, and the method then starts anew
     """
 
@@ -39,6 +40,7 @@ class Record:
     state: Tensor
     memory: tuple[tuple[Tensor, float], ...]
     masked: tuple[Any, Any] | None
+    seed: int | None
     model: Callable[[], Any]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def carry(latent: dict[str, Any], piece: Piece, cfg_pp: bool, masked: tuple[Any,
         piece.state.to(device),
         tuple((tensor.to(device), factor) for tensor, factor in kept),
         masked,
+        piece.seed,
         weakref.ref(model),
     )
 

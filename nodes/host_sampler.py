@@ -48,6 +48,7 @@ class Piece:
 
     history  the remembered predictions, newest first
     state    the latent as the solver sees it; None before the first run: it is the host's
+    seed     of the noise of stochastic plans; None for the host's
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class Piece:
     end: int
     history: Memory
     state: Tensor | None = None
+    seed: int | None = None
 
 
 #: tell(plan) is called once before the first model call
@@ -92,9 +94,11 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         if choice.cfg_pp:
             guidance = cfgpp.Guidance(work.plan)
             arguments, move = guidance.watch(arguments), guidance.move
+        if work.seed is None:
+            work.seed = int(arguments.get("seed") or 0)
         work.state = drive(
             work.plan, model, x, arguments, callback, disable, label=choice.row.label, move=move,
-            begin=work.begin, end=work.end, history=work.history,
+            begin=work.begin, end=work.end, history=work.history, seed=work.seed,
         )  # fmt: skip
         return work.state
 

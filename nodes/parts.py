@@ -106,7 +106,7 @@ def _piece(
         return Piece(whole, start, end, Memory()), None, ""
     record, note = carried(latent, whole, choice.cfg_pp, start, model.model)
     if record is not None:
-        return Piece(whole, start, end, Memory(record.memory), record.state), record.masked, note
+        return Piece(whole, start, end, Memory(record.memory), record.state, record.seed), record.masked, note
     if latent.get("noise_mask") is None and not history_needed(whole, start):
         return Piece(whole, start, end, Memory()), None, "no history is needed at this cut: the parts are one run"
     return None, None, note

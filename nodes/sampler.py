@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ..samplers.plan import Plan
 
 
+#: options that came after cfg_pp was published: saved work refers to widgets by their place
+_LATER = ("eta", "s_noise")
+
+
 class FewstepSampler:
     NAME = "Fewstep Sampler"
     CATEGORY = CATEGORY
@@ -24,9 +28,11 @@ class FewstepSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         from . import inputs
 
+        options = inputs.solver_options()
+        later = {name: options.pop(name) for name in _LATER}
         return {
             "required": {"sampler_name": inputs.sampler_name()},
-            "optional": {**inputs.solver_options(), "cfg_pp": inputs.cfg_pp()},
+            "optional": {**options, "cfg_pp": inputs.cfg_pp(), **later},
             "hidden": {"unique_id": "UNIQUE_ID"},
         }
 

@@ -14,11 +14,15 @@ from .solvers import Solver, solvers
 OWN = "default"
 
 
+#: the order in which the doors show them; append-only, because saved work refers to places
+ORDER = ("variant", "nodes", "split", "last", "final", "start", "form", "eta", "s_noise")
+
+
 @dataclass(frozen=True)
 class Choice:
     """An option as all solvers that have it see it: the union of their values.
 
-    default  what says nothing, and so fits every solver: their common default, or OWN where they differ
+    default  what says nothing, and so fits every solver: their common default; where they differ OWN, or -1 if a number
     """
 
     name: str
@@ -36,22 +40,23 @@ def choices() -> tuple[Choice, ...]:
     for row in solvers().values():
         for option in row.options:
             found.setdefault(option.name, []).append(option)
-    return tuple(_union(name, options) for name, options in found.items())
+    return tuple(_union(name, found[name]) for name in (*ORDER, *(name for name in found if name not in ORDER)))
 
 
 def _union(name: str, options: list[Option]) -> Choice:
     values = dict.fromkeys(choice for option in options for choice in option.choices)
     defaults = {option.default for option in options}
     default: str | float = options[0].default
-    if len(defaults) > 1:
-        if not values:
-            raise ValueError(f"option {name!r} is a number whose default differs between solvers: {defaults}")
-        default = OWN
-        values = {OWN: None, **values}
     help = " / ".join(dict.fromkeys(option.help for option in options))
-    return Choice(
-        name, default, help, tuple(values), min(each.low for each in options), max(each.high for each in options)
-    )
+    low, high = min(each.low for each in options), max(each.high for each in options)
+    if len(defaults) > 1 and values:
+        default, values = OWN, {OWN: None, **values}
+    elif len(defaults) > 1:
+        if low < 0.0:
+            raise ValueError(f"option {name!r} may be -1, which would mean the solver's own default")
+        default = low = -1.0
+        help += "; -1: the solver's own"
+    return Choice(name, default, help, tuple(values), low, high)
 
 
 def moved(row: Solver, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
+from .noise import NoiseSource
 from .plan import Call, Plan
 from .run import Model, Step, run
 from .solvers import Solver, check, plan
@@ -28,12 +29,13 @@ def sample(
     sigmas: Sequence[float],
     solver: str | Solver = "dpmpp_2m",
     frame: str | Frame = "ve",
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     callback: Callback | None = None,
     extra_args: Mapping[str, Any] | None = None,
     *,
     time: str | TimeMap | Sequence[float] | None = None,
     check: bool = False,
+    noise: str | NoiseSource = "cpu",
     **options: Any,
 ) -> Tensor:
     """Samples from `x` (noise at sigmas[0], in the frame's scale) down to sigmas[-1]; n + 1 levels are n model calls.
@@ -41,18 +43,23 @@ def sample(
     model     model(x, sigma[B], **extra_args) -> denoised (see `fewstep.wrap`)
     callback  called once per model call with a dict of x, i, sigma, sigma_hat, denoised
     check     stop with FloatingPointError at the first NaN; reads back once per call
+    seed      of the noise of stochastic solvers; one for all samples, or one for each
+    noise     where that noise comes from: cpu, device, brownian, or a source of your own (see `samplers/noise.py`)
 
     Raises ValueError for bad levels, ids and options before the first model call (see `fewstep.plan`).
     """
     made = plan(solver, sigmas, frame, time=time, **options)
-    return run(made, model, x, extra_args, seed, callback=callback and _reporter(callback), check=check)
+    return run(made, model, x, extra_args, seed, callback=callback and _reporter(callback), check=check, noise=noise)
 
 
 def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
     """A sampler function with k-diffusion's signature:
 
         fn(model, x, sigmas, extra_args=None, callback=None, disable=None, *,
-           frame="ve", time=None, seed=0, **options)
+           frame="ve", time=None, seed=0, noise="cpu", noise_sampler=None, **options)
+
+    noise_sampler(sigma, sigma_next) is k-diffusion's way to hand in noise; given, it takes the place of `noise`.
+
 
     Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
     callback and changes nothing. The answers are checked once, after the last call (FloatingPointError).
@@ -69,7 +76,9 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         *,
         frame: str | Frame = "ve",
         time: str | TimeMap | Sequence[float] | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
+        noise: str | NoiseSource = "cpu",
+        noise_sampler: Callable[[Tensor, Tensor], Tensor] | None = None,
         **options: Any,
     ) -> Tensor:
         where = make_frame(frame, time)
@@ -78,10 +87,18 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         if len(values) < 2:
             return x
         made = plan_with_repeats(row, values, where, **options)
-        return drive(made, model, x, extra_args, callback, disable, label=row.label, seed=seed)
+        source = noise if noise_sampler is None else _sampled(noise_sampler)
+        return drive(made, model, x, extra_args, callback, disable, label=row.label, seed=seed, noise=source)
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn
+
+
+def _sampled(noise_sampler: Callable[[Tensor, Tensor], Tensor]) -> NoiseSource:
+    def noise(start: Level, end: Level, like: Tensor) -> Tensor:
+        return noise_sampler(like.new_full((), start.host), like.new_full((), end.host)).to(like)
+
+    return noise
 
 
 def drive(
@@ -149,7 +166,7 @@ def _idle(start: Level, before: Call | None) -> Call:
         at = before.target if before else start
         return Call(at, at, "", 1.0, (), True, "data", "sigma", 0)
     # inside a step the state is a stage: make the same stage again from the anchor
-    return replace(before, level=before.target, keeps="")
+    return replace(before, level=before.target, keeps="", noise=0.0)
 
 
 def _reporter(callback: Callback, begin: int = 0) -> Callable[[Step], None]:

@@ -30,6 +30,11 @@ SHORT = (
     "flow_ab2",
     "flow_ab3",
     "flow_ab4",
+    "dpmpp_2s_sde",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+    "dpm_solver_2m_sde",
+    "deis_tab_sde",
 )
 
 

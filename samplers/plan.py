@@ -1,13 +1,16 @@
 """Plans: a solver as data. A plan is a list of calls; each call asks the model once and updates the state.
 
-    state <- scale * anchor + sum_j weights[j] * prediction_j  (j = 0 is the newest remembered prediction)
+    state <- scale * anchor + sum_j weights[j] * prediction_j + noise * z    (j = 0 is the newest remembered prediction)
 
 The anchor is the state at the start of the step. A call that `closes` its step makes its state the next anchor;
-stages of a Runge-Kutta step do not close. All numbers are float64 Python floats, made before the first model call.
+stages of a Runge-Kutta step do not close. z is standard normal, of its own for each pair of levels; what noise a stage
+was given is carried along by the ratio of the scales, so that the noises of a step belong to one path. All numbers are
+float64 Python floats, made before the first model call.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +40,7 @@ class Call:
     form, clock   the straight form that is integrated, and the variable in which its prediction is extrapolated
     exact_degree  the update is exact when that prediction is a polynomial of at most this degree in that clock,
                   for the exact start of the step (stages included)
+    noise         standard deviation of the noise that is added, between `level` and `target`
     """
 
     level: Level
@@ -48,6 +52,7 @@ class Call:
     form: str
     clock: str
     exact_degree: int
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,11 @@ class Plan:
         """How many predictions a run remembers at most, the newest included."""
         return max((len(update.weights) for update in self.updates), default=0)
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether a run draws noise."""
+        return any(update.noise for update in self.updates)
+
     @cached_property
     def call_orders(self) -> tuple[int, ...]:
         """The order of each update: that of the method where it combines enough predictions (midpoint weights, say, are
@@ -97,7 +107,7 @@ class Plan:
     @cached_property
     def updates(self) -> tuple[Update, ...]:
         """The one-register updates that a run carries out (see `fold`)."""
-        return fold(self.calls)
+        return fold(self.calls, float(self.options.get("s_noise", 1.0)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a mapping proxy cannot be pickled or copied; a plan that is read back checks itself again
@@ -116,7 +126,9 @@ class Plan:
             lines.append(
                 f"{i + 1:4d}  ask at {call.level.host:<10.5g} -> {call.target.host:<10.5g} "
                 f"{call.form} in {call.clock}, order {self.call_orders[i]}{'' if call.closes else ', stage'}: "
-                f"{scale:.5g}; " + " ".join(f"{weight:+.5g}" for weight in weights)
+                f"{scale:.5g}; "
+                + " ".join(f"{weight:+.5g}" for weight in weights)
+                + (f"; noise {call.noise:.5g}" if call.noise else "")
             )
         return "\n".join([*lines, *self.notes])
 
@@ -125,11 +137,13 @@ def _check(plan: Plan) -> None:
     """Raises ValueError unless every number is finite, the calls join up, and constants are kept.
 
     For constant x0 and n, x = alpha x0 + sigma n is the solution in every form, so the part of x0 and the part of n
-    of every update must come out as the target's alpha and sigma.
+    of every update must come out as the target's alpha and sigma. With noise the part of n and the noise together have
+    the variance sigma^2 in the data form; the noise form keeps it only as h -> 0, and is held to alpha alone.
     """
     calls, levels = plan.calls, plan.levels
     at, anchor = levels[0], levels[0]
     kept: list[tuple[float, float]] = []  # (part of x0, part of n) of the remembered predictions, oldest first
+    carried, before = 0.0, 1.0  # noise that the open step has, and the scale of its last update
     for i, call in enumerate(calls):
         if call.level != at:
             raise ValueError(f"{plan.solver}: call {i} asks at {call.level.host:g}, but the state is at {at.host:g}")
@@ -148,7 +162,11 @@ def _check(plan: Plan) -> None:
             noise += weight * of_n
             size += abs(weight)
         at = call.target
-        error = max(abs(signal - at.alpha), abs(noise - at.sigma))
+        carried = math.hypot(carried * call.scale / before, call.noise) if carried or call.noise else 0.0
+        noise = math.hypot(noise, carried) if carried else noise
+        error = abs(signal - at.alpha)
+        if not (carried and call.keeps == "noise"):
+            error = max(error, abs(noise - at.sigma))
         # rounding is near 1e-15 on published schedules (tests/test_plan_algebra.py asks for 1e-13 there); levels that
         # differ by a factor of 1e9 cost digits, and a wrong weight is off by far more
         if not error <= 1e-9 * size:
@@ -156,8 +174,9 @@ def _check(plan: Plan) -> None:
                 f"{plan.solver}: call {i} from sigma {anchor.host:g} to {at.host:g} does not keep constants "
                 f"(off by {error:.1e} of {size:.1e}); its weights are wrong"
             )
+        before = call.scale
         if call.closes:
-            anchor = at
+            anchor, carried, before = at, 0.0, 1.0
     if not calls or not calls[-1].closes or at != levels[-1]:
         raise ValueError(f"{plan.solver}: the plan ends at sigma {at.host:g}, expected {levels[-1].host:g}")
 
@@ -168,13 +187,14 @@ _CONSTANTS = {"data": (1.0, 0.0), "noise": (0.0, 1.0), "velocity": (-1.0, 1.0)}
 
 @dataclass(frozen=True)
 class Update:
-    """state <- scale * state + sum_j weights[j] * prediction_j: a call with its anchor eliminated."""
+    """state <- scale * state + sum_j weights[j] * prediction_j + noise * z: a call with its anchor eliminated."""
 
     scale: float
     weights: tuple[float, ...]
+    noise: float = 0.0
 
 
-def fold(calls: Sequence[Call]) -> tuple[Update, ...]:
+def fold(calls: Sequence[Call], s_noise: float = 1.0) -> tuple[Update, ...]:
     """One-register form: inside a step the anchor is a combination of the state and the predictions since.
 
     That saves holding the anchor, one latent, and costs nothing (docs/decisions/0003-one-register.md).
@@ -186,14 +206,14 @@ def fold(calls: Sequence[Call]) -> tuple[Update, ...]:
     )  # the state as scale * anchor + sum over the predictions, newest first
     for call in calls:
         pushed = (0.0, *state[1]) if call.keeps else state[1]
-        ratio = call.scale / state[0]
+        ratio, noise = call.scale / state[0], s_noise * call.noise
         if any(pushed):
             length = max(len(pushed), len(call.weights))
             now = call.weights + (0.0,) * (length - len(call.weights))
             before = pushed + (0.0,) * (length - len(pushed))
-            out.append(Update(ratio, _trim(tuple(a - ratio * b for a, b in zip(now, before, strict=True)))))
+            out.append(Update(ratio, _trim(tuple(a - ratio * b for a, b in zip(now, before, strict=True))), noise))
         else:
-            out.append(Update(ratio, call.weights))
+            out.append(Update(ratio, call.weights, noise))
         state = (1.0, ()) if call.closes else (call.scale, call.weights)
     return tuple(out)
 
@@ -212,8 +232,8 @@ class Writer:
     combination of the current anchor and the remembered predictions, because every update is linear.
     """
 
-    def __init__(self, frame: Frame, levels: Sequence[Level]) -> None:
-        self.frame, self.levels = frame, levels
+    def __init__(self, frame: Frame, levels: Sequence[Level], eta: float = 0.0) -> None:
+        self.frame, self.levels, self.eta = frame, levels, eta
         self.calls: list[Call] = []
         self.at = self._anchor_level = levels[0]
         self._seen: list[Level] = []  # level of each remembered prediction
@@ -231,10 +251,11 @@ class Writer:
         clock: str,
         exact_degree: int,
         closes: bool = True,
+        noise: float = 0.0,
     ) -> None:
         """Ask the model here, remember `keeps` of its answer, and move to `target`.
 
-        state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call)
+        state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call) + noise * z
         """
         i = len(self.calls)
         self._seen.append(self.at)
@@ -244,11 +265,24 @@ class Writer:
             final = tuple(weights)
         else:
             scale, final = self._convert(i, scale, weights, of)
-        self.calls.append(Call(self.at, target, keeps, scale, final, closes, of, clock, exact_degree))
+        self.calls.append(Call(self.at, target, keeps, scale, final, closes, of, clock, exact_degree, noise))
         self.at = target
         if closes:
             self._opened = i + 1
             self._anchor_level = target
+
+    def strength(self, form: str, t: Level) -> float:
+        """eta of the step to t: 0 in the velocity form, from alpha 0 (noise would drown the start) and to sigma 0."""
+        finite = math.isfinite(self._anchor_level.lam) and math.isfinite(t.lam)
+        return self.eta if finite and form != "velocity" else 0.0
+
+    def convertible(self, points: int, of: str) -> bool:
+        """Whether the newest `points` predictions, that of the next call included, can be had as `of`.
+
+        A state from before noise was added is no combination of later states and predictions.
+        """
+        older = self._kept[len(self._kept) - points + 1 :] if points > 1 else []
+        return all(kept == of for kept in older) or not any(call.noise for call in self.calls)
 
     def _convert(self, i: int, scale: float, weights: Sequence[float], of: str) -> tuple[float, tuple[float, ...]]:
         total: dict[int, float] = {}

@@ -9,6 +9,12 @@ The three straight forms of the ODE (docs/mathematics.md; arXiv 2204.13902, 2206
 The prediction is replaced by the polynomial through its values at known levels, in a clock u (lambda, rho, sigma, or
 the model's time). With theta = (u - u_s)/(u_t - u_s) everything is made of the moments  mu_k = int theta^k  against
 the measure: in closed form where one exists, otherwise by Gauss-Legendre quadrature in lambda.
+
+With noise of strength eta (arXiv 2211.01095, section 4 and appendix B), for a step of width h in lambda:
+
+    data   x_t = (sigma_t/sigma_s) e^{-eta h} x_s + (1 + eta) alpha_t int e^{-(1+eta)(lam_t - lam)} D d(lam)
+                 + sigma_t sqrt(1 - e^{-2 eta h}) z
+    noise  x_t = (alpha_t/alpha_s) x_s + (1 + eta) alpha_t int eps d(rho) + sigma_t sqrt(eta (e^{2h} - 1)) z
 """
 
 from __future__ import annotations
@@ -36,40 +42,50 @@ CLOCKS: dict[str, Callable[[Frame, Level], float]] = {
 }
 
 
-def scale(form: str, s: Level, t: Level) -> float:
+def scale(form: str, s: Level, t: Level, eta: float = 0.0) -> float:
     """The factor on the state over a step from level s to level t."""
     if form == "noise":
         return t.alpha / s.alpha
-    return t.sigma / s.sigma if form == "data" else 1.0
+    if form == "data":
+        return t.sigma / s.sigma * (math.exp(-eta * (t.lam - s.lam)) if eta else 1.0)
+    return 1.0
 
 
-def moments(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> list[float]:
+def deviation(form: str, s: Level, t: Level, eta: float) -> float:
+    """Standard deviation of the noise that a step from s to t adds."""
+    if not eta:
+        return 0.0
+    h = t.lam - s.lam
+    return t.sigma * math.sqrt(eta * math.expm1(2.0 * h) if form == "noise" else -math.expm1(-2.0 * eta * h))
+
+
+def moments(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int, eta: float = 0.0) -> list[float]:
     """mu_0 ... mu_{n-1} of the step from s to t: int theta^k against the form's measure, times the form's factor."""
     if n == 1:
-        return [_whole(form, s, t)]
+        return [_whole(form, s, t, eta)]
     closed = _CLOSED.get((form, clock))
-    return closed(s, t, n) if closed else _gauss(form, clock, frame, s, t, n)
+    return closed(s, t, n, eta) if closed else _gauss(form, clock, frame, s, t, n, eta)
 
 
-def _whole(form: str, s: Level, t: Level) -> float:
+def _whole(form: str, s: Level, t: Level, eta: float) -> float:
     """mu_0, the DDIM weight: the same in every clock, finite also where lambda is not (data, velocity)."""
     if form == "velocity":
         return t.sigma - s.sigma
     if math.isfinite(s.lam) and math.isfinite(t.lam):  # no difference of nearly equal numbers
-        h = t.lam - s.lam
-        return -t.sigma * math.expm1(h) if form == "noise" else -t.alpha * math.expm1(-h)
+        h, more = t.lam - s.lam, 1.0 + eta
+        return -t.sigma * more * math.expm1(h) if form == "noise" else -t.alpha * math.expm1(-more * h)
     if form == "noise":
         return t.sigma - t.alpha * s.rho
     return t.alpha - t.sigma * (s.alpha / s.sigma)
 
 
-def _noise_lambda(s: Level, t: Level, n: int) -> list[float]:
+def _noise_lambda(s: Level, t: Level, n: int, eta: float) -> list[float]:
     h = t.lam - s.lam
-    return _phi_moments(-t.sigma * h, h, n)
+    return _phi_moments(-t.sigma * (1.0 + eta) * h, h, n)
 
 
-def _data_lambda(s: Level, t: Level, n: int) -> list[float]:
-    h = t.lam - s.lam
+def _data_lambda(s: Level, t: Level, n: int, eta: float) -> list[float]:
+    h = (1.0 + eta) * (t.lam - s.lam)
     return _phi_moments(t.alpha * h, -h, n)
 
 
@@ -82,17 +98,17 @@ def _phi_moments(factor: float, z: float, n: int) -> list[float]:
     return out
 
 
-def _noise_rho(s: Level, t: Level, n: int) -> list[float]:
-    width = t.alpha * (t.rho - s.rho)
+def _noise_rho(s: Level, t: Level, n: int, eta: float) -> list[float]:
+    width = t.alpha * (t.rho - s.rho) * (1.0 + eta)
     return [width / (k + 1) for k in range(n)]
 
 
-def _velocity_sigma(s: Level, t: Level, n: int) -> list[float]:
+def _velocity_sigma(s: Level, t: Level, n: int, eta: float) -> list[float]:
     width = t.sigma - s.sigma
     return [width / (k + 1) for k in range(n)]
 
 
-_CLOSED: dict[tuple[str, str], Callable[[Level, Level, int], list[float]]] = {
+_CLOSED: dict[tuple[str, str], Callable[[Level, Level, int, float], list[float]]] = {
     ("noise", "lambda"): _noise_lambda,
     ("data", "lambda"): _data_lambda,
     ("noise", "rho"): _noise_rho,
@@ -148,7 +164,7 @@ def _clock_values(clock: str, frame: Frame, lam: Array) -> Array:
     return np.exp(log_host)  # sigma of ve and flow frames
 
 
-def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> list[float]:
+def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int, eta: float) -> list[float]:
     import numpy as np
 
     ends, count = _pieces(frame, clock, s.lam, t.lam)
@@ -157,7 +173,8 @@ def _gauss(form: str, clock: str, frame: Frame, s: Level, t: Level, n: int) -> l
     lam = (ends[:-1, None] + widths[:, None] * nodes).ravel()
     measure = (widths[:, None] * weights).ravel()
     # alpha_t d(rho) = -sigma_t e^{lam_t - lam} d(lam);   sigma_t d(1/rho) = alpha_t e^{lam - lam_t} d(lam)
-    measure *= -t.sigma * np.exp(t.lam - lam) if form == "noise" else t.alpha * np.exp(lam - t.lam)
+    more = 1.0 + eta
+    measure *= more * (-t.sigma * np.exp(t.lam - lam) if form == "noise" else t.alpha * np.exp(more * (lam - t.lam)))
     start, stop = CLOCKS[clock](frame, s), CLOCKS[clock](frame, t)
     theta = (_clock_values(clock, frame, lam) - start) / (stop - start)
     out = []

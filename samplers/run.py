@@ -7,13 +7,14 @@ from the device, unless the caller asks for checks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from .level import Level
+from .noise import NoiseSource, noise_source
 from .plan import FROM_DATA, Plan
 
 Tensor = torch.Tensor
@@ -46,6 +47,8 @@ def steps(
     begin: int = 0,
     end: int | None = None,
     history: Iterable[Tensor] | Memory = (),
+    seed: int | Sequence[int] = 0,
+    noise: str | NoiseSource = "cpu",
 ) -> Generator[Step, Tensor | None, Tensor]:
     """Yields a `Step` after each model call; the generator's return value is the final latent.
 
@@ -61,6 +64,8 @@ def steps(
     history     for begin > 0: the predictions remembered from the calls before it, newest first, each of the kind that
                 its call keeps. A `Memory` is used in place and holds, when the run is over, what a run that goes on
                 from there is given: the pieces then are bit-equal to the whole
+    seed        of the noise of stochastic plans; one for all samples, or one for each
+    noise       cpu, device or brownian (see `noise.noise_source`), or a source of the caller's
 
     No gradients are recorded. Keep no reference to a Step longer than needed: each holds two latents. Raises
     ValueError when the model returns another shape, when it was wrapped for another frame, or when `begin`, `end` and
@@ -70,6 +75,7 @@ def steps(
     arguments: Mapping[str, Any] = {} if extra_args is None else extra_args
     updates = plan.updates
     stop = len(plan) if end is None else end
+    source = (noise_source(noise, seed) if isinstance(noise, str) else noise) if plan.stochastic else _silent
     if x.ndim == 0:
         raise ValueError("x has no dimensions, expected [batch, ...]")
     remembered = history if isinstance(history, Memory) else Memory((kept, 1.0) for kept in history)
@@ -94,7 +100,13 @@ def steps(
                 remembered.appendleft(_prediction(call.keeps, call.level, x, denoised.to(x.dtype)))
             del denoised
             x = _combine(x, update.scale, update.weights, remembered)
+            if update.noise:
+                x = _plus(x, source(call.level, call.target, x), update.noise)
     return x
+
+
+def _silent(start: Level, end: Level, like: Tensor) -> Tensor:
+    return torch.zeros_like(like)  # never called: a plan that is not stochastic has no noise to ask for
 
 
 def history_needed(plan: Plan, begin: int, end: int | None = None) -> int:
@@ -128,7 +140,7 @@ def _prediction(keeps: str, level: Level, x: Tensor, denoised: Tensor) -> tuple[
     if keeps == "data":
         return denoised, 1.0
     on_x, on_denoised = FROM_DATA[keeps](level)
-    return torch.sub(x, denoised, alpha=-on_denoised / on_x), on_x
+    return _plus(x, denoised, on_denoised / on_x), on_x
 
 
 def _combine(x: Tensor, scale: float, weights: tuple[float, ...], remembered: Iterable[tuple[Tensor, float]]) -> Tensor:
@@ -142,14 +154,26 @@ def _combine(x: Tensor, scale: float, weights: tuple[float, ...], remembered: It
     (first, weight), *rest = terms
     # one pass less where the state itself is not scaled; scale 0 must not spread a NaN of the state
     if scale == 1.0:
-        out = torch.add(x, first, alpha=weight)
+        out = _plus(x, first, weight)
     elif scale == 0.0:
         out = first * weight
     else:
-        out = (x * scale).add_(first, alpha=weight)
+        out = x * scale
+        _plus(out, first, weight, out=out)
     for prediction, weight in rest:
-        out.add_(prediction, alpha=weight)
+        _plus(out, prediction, weight, out=out)
     return out
+
+
+def _plus(x: Tensor, y: Tensor, factor: float, out: Tensor | None = None) -> Tensor:
+    """x + factor * y in one pass, of the same bits wherever a number stands in its tensor.
+
+    In half precision torch's `add` with a factor rounds the numbers at the end of a CPU tensor otherwise than those
+    before, so that a sample would depend on its batch; `addcmul` does not (tests/test_noise.py).
+    """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return torch.addcmul(x, y.to(x.dtype), x.new_ones(()), value=factor, out=out)
+    return torch.add(x, y, alpha=factor, out=out)
 
 
 def _check_answer(i: int, level: Level, x: Tensor, denoised: Tensor, check: bool) -> None:
@@ -174,20 +198,23 @@ def run(
     model: Model,
     x: Tensor,
     extra_args: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     *,
     callback: Callable[[Step], Tensor | None] | None = None,
     check: bool = False,
     begin: int = 0,
     end: int | None = None,
     history: Iterable[Tensor] | Memory = (),
+    noise: str | NoiseSource = "cpu",
 ) -> Tensor:
     """Carries out a plan, or the calls begin..end - 1 of it, and returns the latent, shaped and typed like x.
 
     callback(step) is called after each model call, before the update; a tensor that it returns takes the place of the
-    state. `seed` seeds the noise of stochastic plans. See `steps` for the other arguments and what is raised.
+    state. See `steps` for the other arguments and what is raised.
     """
-    turns = steps(plan, model, x, extra_args=extra_args, check=check, begin=begin, end=end, history=history)
+    piece: dict[str, Any] = {"begin": begin, "end": end, "history": history}
+    turns = steps(plan, model, x, extra_args=extra_args, check=check, seed=seed, noise=noise, **piece)
+    del piece
     del x, history  # the run lets go of them as it goes on
     state: Tensor | None = None
     try:

@@ -45,6 +45,13 @@ SPLIT = Option(
 )
 
 
+S_NOISE = Option("s_noise", 1.0, "factor on the noise that is added; 1 is right for the model", low=0.0, high=2.0)
+
+
+def eta(default: float) -> Option:
+    return Option("eta", default, "noise added on the way: 0 none (the ODE), 1 the full SDE", low=0.0, high=1.0)
+
+
 def variants(default: str, **texts: str) -> Option:
     """The option `variant` with a text for each of its values."""
     return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
@@ -57,13 +64,14 @@ class Situation(NamedTuple):
     form: str
     calls: int
     ends_at_zero: bool
+    eta: float = 0.0
 
 
 #: option -> what "auto" means. The evidence is in docs/decisions/0004-defaults.md.
 AUTO: dict[str, Callable[[Situation], str]] = {
-    "start": lambda s: "2s" if s.frame.name == "flow" or s.calls >= 15 else "euler",
+    "start": lambda s: "2s" if not s.eta and (s.frame.name == "flow" or s.calls >= 15) else "euler",
     "final": lambda s: "on" if s.form == "data" and not s.ends_at_zero and s.calls < 10 else "off",
-    "last": lambda s: "regular" if s.frame.name == "flow" else "denoise",
+    "last": lambda s: "regular" if s.frame.name == "flow" and not s.eta else "denoise",
 }
 
 

@@ -6,7 +6,7 @@ Menus, the command line, the docs tables and the parametrised tests are made fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from .level import FRAMES, Frame, Level, read_levels
 from .level import frame as make_frame
 from .methods.adams import HALVED, MIDPOINT, Adams, MomentRule, multistep
 from .methods.blocks import rho_rk, singlestep
+from .methods.ddim import ddim
 from .names import nearest
 from .options import Option, check_options
 from .plan import Call, Plan
@@ -22,12 +23,14 @@ from .solver_options import (
     FORM,
     LAST,
     NODES,
+    S_NOISE,
     SPLIT,
     START,
     Situation,
     resolved,
     variants,
 )
+from .solver_options import eta as eta_option
 from .times import TimeMap
 
 
@@ -50,6 +53,7 @@ class Solver:
     calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
     frames    state conventions on which it is defined
     notes     frame -> what a user should know about this solver there
+    ode       id and options of the deterministic solver that it is at eta 0, if that is another row
     """
 
     id: str
@@ -66,8 +70,13 @@ class Solver:
     build: Callable[..., list[Call]] = field(repr=False)
     aliases: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
-    stochastic: bool = False
+    ode: tuple[str, Mapping[str, Any]] | None = None
     adaptive: bool = False
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it can draw noise: it has the options eta and s_noise."""
+        return any(option.name == "eta" for option in self.options)
 
     @property
     def variant(self) -> str:
@@ -94,17 +103,36 @@ def _multistep(
     start: str = "euler",
     final: str = "off",
     last: str = "denoise",
+    eta: float = 0.0,
+    s_noise: float = 1.0,
 ) -> list[Call]:
-    if frame.name == "flow" and method.clock in ("time", "rho"):
+    _check_last(last, levels, eta)
+    if frame.name == "flow" and method.clock in ("time", "rho") and not eta:
         method = Adams("velocity", "sigma", method.points)  # DEIS on flow; see the rows' notes
     elif form:
         method = Adams(form, method.clock, method.points)
     rule = rules.get(variant)
-    return multistep(method, frame, levels, rule=rule, start=start, final=final == "on", last=last)
+    return multistep(method, frame, levels, rule=rule, start=start, final=final == "on", last=last, eta=eta)
 
 
-def _singlestep(form: str, order: int, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
-    return singlestep(frame, levels, form, order, **options)
+def _check_last(last: str, levels: Sequence[Level], eta: float) -> None:
+    if eta and last == "regular" and levels[-1].sigma == 0.0:
+        raise ValueError("last is 'regular', but with noise the step to sigma 0 is x = D; leave it at auto or denoise")
+
+
+def _singlestep(
+    form: str,
+    order: int,
+    frame: Frame,
+    levels: Sequence[Level],
+    *,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+    last: str,
+    **options: str,
+) -> list[Call]:
+    _check_last(last, levels, eta)
+    return singlestep(frame, levels, form, order, last=last, eta=eta, **options)
 
 
 def _rho_rk(method: str, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
@@ -120,8 +148,29 @@ _ON_TIME = (Where("vp", "time_quadratic", "sigma_min"), *_ON_FLOW)
 
 
 def _ddim() -> Iterable[Solver]:
+    for id, label, eta, reference, ode in (
+        ("ddim", "DDIM", 0.0, "arXiv 2010.02502, eq. 12", None),
+        ("ddpm", "DDPM", 1.0, "arXiv 2006.11239; arXiv 2010.02502, eq. 12 and 16 with eta 1", ("ddim", {})),
+    ):
+        yield Solver(
+            id=id,
+            label=label,
+            family="DDIM",
+            orders={"paper": 1},
+            form="data",
+            calls=1,
+            frames=FRAMES,
+            options=(eta_option(eta), S_NOISE),
+            reference=reference,
+            about="First order. ddim, dpm_solver_1s and dpmpp_1s are the same method; ddpm is ddim with eta 1.",
+            order_on=(*_ON_LAMBDA, *_ON_FLOW),
+            build=_ddim_steps,
+            ode=ode,
+        )
+
+
+def _first_order() -> Iterable[Solver]:
     for id, label, family, form, reference in (
-        ("ddim", "DDIM", "DDIM", "data", "arXiv 2010.02502, eq. 12 with eta 0"),
         ("dpm_solver_1s", "DPM-Solver 1S", "DPM-Solver", "noise", f"{_DPM}, eq. 3.7"),
         ("dpmpp_1s", "DPM++ 1S", "DPM-Solver++", "data", f"{_DPMPP}, first order"),
     ):
@@ -139,6 +188,10 @@ def _ddim() -> Iterable[Solver]:
             order_on=(*_ON_LAMBDA, *_ON_FLOW),
             build=partial(_multistep, Adams(form, "lambda", 1), {}),
         )
+
+
+def _ddim_steps(frame: Frame, levels: Sequence[Level], *, eta: float, s_noise: float) -> list[Call]:
+    return ddim(frame, levels, eta)
 
 
 #: id stem, label stem, family, form, paper
@@ -288,10 +341,49 @@ def _flow() -> Iterable[Solver]:
         )
 
 
+def _with_noise(
+    row: Solver, id: str, label: str, reference: str, about: str, default: float = 1.0, **of_ode: Any
+) -> Solver:
+    """A deterministic row with the options eta and s_noise; `of_ode` are options of that row which are settled here."""
+    kept = tuple(option for option in row.options if option.name not in of_ode)
+    return replace(
+        row,
+        id=id,
+        label=label,
+        options=(*kept, eta_option(default), S_NOISE),
+        reference=reference,
+        about=about,
+        build=partial(row.build, **of_ode),
+        ode=(row.id, of_ode),
+        aliases=(),
+        notes={},
+    )
+
+
+def _sde(rows: Mapping[str, Solver]) -> Iterable[Solver]:
+    same = "at eta 0 it is the ODE solver of that name"
+    for ode, id, label, about in (
+        ("dpmpp_2s", "dpmpp_2s_sde", "DPM++ 2S SDE", "Singlestep: blocks of 2 calls on one path of noise"),
+        ("dpmpp_2m", "dpmpp_2m_sde", "DPM++ 2M SDE", "Multistep: one call per step, linear extrapolation in lambda"),
+        ("dpmpp_3m", "dpmpp_3m_sde", "DPM++ 3M SDE", "Multistep: one call per step, quadratic extrapolation in lambda"),
+        ("dpm_solver_1s", "dpm_solver_1_sde", "DPM-Solver 1 SDE", "First order, noise form: small steps only"),
+        ("dpm_solver_2m", "dpm_solver_2m_sde", "DPM-Solver 2M SDE", "Multistep, noise form: small steps only"),
+    ):
+        what = f"SDE form: {_DPMPP}, section 4 and appendix B"
+        yield _with_noise(rows[ode], id, label, what, f"{about}; {same}.")
+    yield _with_noise(
+        rows["deis_tab2"], "deis_tab_sde", "DEIS tAB SDE",
+        f"{_DEIS}, eq. 15 for the SDE of arXiv 2211.01095, section 4, in the data form",
+        "Exponential Adams: one call per step, a polynomial of degree 2 in the model's own time, exact variance.",
+        form="data",
+    )  # fmt: skip
+
+
 @cache
 def _table() -> dict[str, Solver]:
-    rows = (*_ddim(), *_dpm_singlestep(), *_dpm_multistep(), *_deis_multistep(), *_deis_runge_kutta(), *_flow())
-    return {row.id: row for row in rows}
+    families = (_ddim, _first_order, _dpm_singlestep, _dpm_multistep, _deis_multistep, _deis_runge_kutta, _flow)
+    table = {row.id: row for rows in families for row in rows()}
+    return table | {row.id: row for row in _sde(table)}
 
 
 @cache
@@ -350,7 +442,8 @@ def plan(
     checked = check(row, where, options)
     levels = read_levels(sigmas, where)
     form = "velocity" if where.name == "flow" and "form" in checked else checked.get("form", row.form)
-    settled = resolved(checked, Situation(where, form, len(levels) - 1, levels[-1].sigma == 0.0))
+    eta = checked.get("eta", 0.0)
+    settled = resolved(checked, Situation(where, form, len(levels) - 1, levels[-1].sigma == 0.0, eta))
     return Plan(
         solver=row.id,
         frame=where,

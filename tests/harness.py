@@ -47,6 +47,9 @@ def slope(coarse: float, fine: float, factor: float = 2.0) -> float:
 
 
 def offered(id: str, **options: Any) -> dict[str, Any]:
-    """Those of the options that a solver has."""
-    names = {option.name for option in fewstep.solvers()[id].options}
+    """Those of the options that a solver has. With noise the step to sigma 0 has no order to keep: there eta is 0."""
+    row = fewstep.solvers()[id]
+    if row.stochastic and options.get("last") == "regular":
+        options["eta"] = 0.0
+    names = {option.name for option in row.options}
     return {name: value for name, value in options.items() if name in names}

@@ -21,11 +21,17 @@ LAYERS = (
     ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
     ("methods.tableaus", "schedule_formulas"),
     ("methods.blocks", "schedules"),
-    ("methods.adams",),
+    ("methods.adams", "methods.ddim"),
     ("solvers",),
 )
 #: what a module is allowed beyond or below its layer
-ONLY = {"run": {"plan", "level", "noise"}, "phi": set(), "plan": {"level"}, "level": {"names", "times"}}
+ONLY = {
+    "run": {"plan", "level", "noise"},
+    "noise": {"level", "names"},
+    "phi": set(),
+    "plan": {"level"},
+    "level": {"names", "times"},
+}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(
     ".".join(path.relative_to(SAMPLERS).with_suffix("").parts)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import fewstep
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 from fewstep.samplers.level import Frame, Level
 from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.solvers import Solver
+from harness import offered
 
 SOLVERS = fewstep.solvers()
 SCHEDULES = fewstep.schedules()
@@ -41,9 +43,13 @@ def nodes(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 
 def exact_step(
-    frame: Frame, form: str, clock: str, s: Level, t: Level, degree: int, scale: tuple[float, float]
+    frame: Frame, form: str, clock: str, s: Level, t: Level, degree: int, scale: tuple[float, float], eta: float
 ) -> float:
-    """int theta^degree against the form's measure, times its factor, from s to t; theta = (u - scale[0])/scale[1]."""
+    """int theta^degree against the form's measure, times its factor, from s to t; theta = (u - scale[0])/scale[1].
+
+    With noise of strength eta the data form's measure is that of d(rho^-(1 + eta)).
+    """
+    power = 1.0 + eta
     x, w = nodes()
     if form == "velocity":
         at = s.sigma + (t.sigma - s.sigma) * x
@@ -51,7 +57,9 @@ def exact_step(
         assert values is not None
         return float((t.sigma - s.sigma) * (w * ((values - scale[0]) / scale[1]) ** degree).sum())
     if degree == 0:
-        return t.sigma - t.alpha * s.rho if form == "noise" else t.alpha - t.sigma * s.alpha / s.sigma
+        if form == "noise":
+            return power * (t.sigma - t.alpha * s.rho)
+        return t.alpha * (1.0 - (t.rho / s.rho) ** power) if eta else t.alpha - t.sigma * s.alpha / s.sigma
     # pieces short in log rho, so that 40 nodes in rho (noise) or 1/rho (data) are exact to rounding
     knots = frame.time.knots if clock == "time" else None
     start = [math.log(s.rho)]
@@ -66,9 +74,9 @@ def exact_step(
     total = 0.0
     edges = np.array(ends)
     if form == "data":
-        edges = 1 / edges
+        edges = edges**-power
     at = edges[:-1, None] + (edges[1:] - edges[:-1])[:, None] * x
-    rho = at if form == "noise" else 1 / at
+    rho = at if form == "noise" else at ** (-1 / power)
     if clock == "rho":
         u = rho
     elif clock == "lambda":
@@ -76,13 +84,16 @@ def exact_step(
     elif clock == "sigma":
         u = rho / (1 + rho) if frame.name == "flow" else rho
     else:
-        u = frame.time.times(np.log(rho))  # test_levels.py compares this with time()
+        host = rho / (1 + rho) if frame.name == "flow" else rho
+        u = frame.time.times(np.log(host))  # test_levels.py compares this with time()
     total = float((((u - scale[0]) / scale[1]) ** degree * w * (edges[1:] - edges[:-1])[:, None]).sum())
-    return (t.alpha if form == "noise" else t.sigma) * total
+    return (t.alpha * power if form == "noise" else t.alpha * t.rho**power) * total
 
 
-def step_factor(form: str, s: Level, t: Level) -> float:
-    return {"noise": lambda: t.alpha / s.alpha, "data": lambda: t.sigma / s.sigma, "velocity": lambda: 1.0}[form]()
+def step_factor(form: str, s: Level, t: Level, eta: float) -> float:
+    if form == "data":
+        return t.sigma / s.sigma * ((t.rho / s.rho) ** eta if eta else 1.0)
+    return t.alpha / s.alpha if form == "noise" else 1.0
 
 
 def blocks(plan: Plan) -> Iterator[tuple[int, int]]:
@@ -94,10 +105,14 @@ def blocks(plan: Plan) -> Iterator[tuple[int, int]]:
 
 
 def check_polynomials(plan: Plan) -> None:
-    """Each step reproduces polynomials up to its exact_degree, from whatever state the steps before have led to."""
+    """Each step reproduces polynomials up to its exact_degree, from whatever state the steps before have led to.
+
+    With noise: its mean does.
+    """
     frame, calls = plan.frame, plan.calls
     for first, last in blocks(plan):
         closing, s = calls[last], calls[first].level
+        eta = plan.options["eta"] if closing.noise else 0.0
         form, clock = closing.form, closing.clock
         origin, width = clock_of(frame, clock, s), 1.0
         if math.isfinite(origin):
@@ -114,8 +129,8 @@ def check_polynomials(plan: Plan) -> None:
                 for u in readings
             ]
             start, end, size = simulate(plan, form, theta, first, last)
-            moved = exact_step(frame, form, clock, s, closing.target, degree, (origin, width))
-            expected = step_factor(form, s, closing.target) * start + moved
+            moved = exact_step(frame, form, clock, s, closing.target, degree, (origin, width), eta)
+            expected = step_factor(form, s, closing.target, eta) * start + moved
             assert abs(end - expected) <= 1e-10 * size, (str(plan), first, form, clock, degree, end, expected)
 
 
@@ -144,25 +159,36 @@ def simulate(plan: Plan, form: str, theta: list[float], first: int, last: int) -
     return start, x, size
 
 
-def variants(row: Solver, frame: str) -> list[dict[str, str]]:
+def variants(row: Solver, frame: str) -> list[dict[str, Any]]:
     """The defaults, and each option alone at each of its other values."""
-    out: list[dict[str, str]] = [{}]
+    out: list[dict[str, Any]] = [{}]
     for option in row.options:
-        out += [{option.name: choice} for choice in option.choices if choice != option.default]
+        out += [offered(row.id, **{option.name: choice}) for choice in option.choices if choice != option.default]
     return out
 
 
 def constants_error(plan: Plan) -> float:
-    """For constant x0 = 1 and n = 1 every state is alpha + sigma; the worst call, relative to its terms."""
-    value = {"data": 1.0, "noise": 1.0, "velocity": 0.0}
-    kept: list[float] = []
-    anchor, worst = plan.levels[0], 0.0
+    """For constant x0 and n every state is alpha x0 + sigma n; the worst call, relative to its terms.
+
+    Noise that a step adds takes the place of a part of n: the variances add up to sigma^2. In the noise form they do so
+    only for small steps, and the part of x0 alone is looked at.
+    """
+    value = {"data": (1.0, 0.0), "noise": (0.0, 1.0), "velocity": (-1.0, 1.0)}
+    kept: list[tuple[float, float]] = []
+    anchor, worst, added, scale = plan.levels[0], 0.0, 0.0, 1.0
     for call in plan.calls:
         kept.append(value[call.keeps])
-        terms = [call.scale * (anchor.alpha + anchor.sigma), *(w * kept[-1 - j] for j, w in enumerate(call.weights))]
+        parts = [(call.scale * anchor.alpha, call.scale * anchor.sigma)]
+        parts += [(w * kept[-1 - j][0], w * kept[-1 - j][1]) for j, w in enumerate(call.weights)]
+        of_x0, of_n = (sum(column) for column in zip(*parts, strict=True))
         size = anchor.alpha + anchor.sigma + sum(abs(w) for w in call.weights)
-        worst = max(worst, abs(sum(terms) - call.target.alpha - call.target.sigma) / size)
-        anchor = call.target if call.closes else anchor
+        added = (added * (call.scale / scale) ** 2) + call.noise**2
+        worst = max(worst, abs(of_x0 - call.target.alpha) / size)
+        if not (added and call.keeps == "noise"):
+            worst = max(worst, abs(math.hypot(of_n, math.sqrt(added)) - call.target.sigma) / size)
+        scale = call.scale
+        if call.closes:
+            anchor, added, scale = call.target, 0.0, 1.0
     return worst
 
 
@@ -280,7 +306,7 @@ def test_a_step_much_longer_than_its_history_drops_to_a_lower_order(id: str, gap
     top = 0.9
     near = [math.nextafter(top, 0.0)] if gap == 0.0 else [top - gap]
     for last in ("regular", "denoise"):
-        plan = fewstep.plan(id, [1.0, top, *near, 0.5, near[0] * 0.5, 0.05, 0.0], frame, last=last)
+        plan = fewstep.plan(id, [1.0, top, *near, 0.5, near[0] * 0.5, 0.05, 0.0], frame, **offered(id, last=last))
         assert len(plan) == 6
         across = plan.calls[2]  # 400 and more times as long as the gap before it
         assert across.exact_degree == 0

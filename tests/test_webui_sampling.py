@@ -13,6 +13,7 @@ from fewstep.a1111.refusal import RefusedError
 from fewstep.a1111.request import put
 from fewstep.a1111.sampling import sampler_function
 from fewstep.a1111.words import sampler_label
+from harness import offered
 from webui_models import DENOISERS, FRAMES, Guided, core_levels, host_levels
 from webui_stand_in import Host
 
@@ -23,9 +24,24 @@ MODELS = {"ve": "sd1", "flow": "forge flux"}
 CASES = [(id, frame) for id, row in SOLVERS.items() for frame in MODELS if frame in row.frames]
 
 
+class Rng:
+    """The host's source: one stream, drawn from in the order of the steps."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(5)
+
+    def next(self) -> Tensor:
+        return torch.randn((2, 4, 3, 3), generator=self.generator)
+
+
+def hosts_noise() -> Any:
+    rng = Rng()
+    return lambda start, end, like: rng.next().to(like)
+
+
 def guided(frame: str, **values: Any) -> Guided:
     model = Guided(DENOISERS[MODELS[frame]], flow=frame == "flow")
-    model.p = SimpleNamespace()
+    model.p = SimpleNamespace(rng=Rng())
     put(model.p, [values])
     return model
 
@@ -46,7 +62,7 @@ def test_the_result_is_that_of_the_core(id: str, frame: str) -> None:
     told: list[dict[str, Any]] = []
     before = x.clone()
     out = sampler_function(SOLVERS[id])(model, x, sigmas, {"cond": 1}, told.append, True)
-    core = fewstep.sample(Guided(flow=frame == "flow"), x, sigmas, id, FRAMES[MODELS[frame]])
+    core = fewstep.sample(Guided(flow=frame == "flow"), x, sigmas, id, FRAMES[MODELS[frame]], noise=hosts_noise())
     assert torch.equal(out, core)
     assert torch.equal(x, before)
     assert [each["i"] for each in told] == list(range(7))
@@ -57,11 +73,11 @@ def test_the_result_is_that_of_the_core(id: str, frame: str) -> None:
 
 @pytest.mark.parametrize(("id", "frame"), CASES)
 def test_options_of_the_request_are_used(id: str, frame: str) -> None:
-    options = {option.name: option.choices[-1] for option in SOLVERS[id].options}
+    options = offered(id, **{option.name: option.choices[-1] for option in SOLVERS[id].options if option.choices})
     out = sampler_function(SOLVERS[id])(guided(frame, **options), noise(frame), levels_of(frame), disable=True)
-    core = fewstep.sample(
-        Guided(flow=frame == "flow"), noise(frame), levels_of(frame), id, FRAMES[MODELS[frame]], **options
-    )
+    where = FRAMES[MODELS[frame]]
+    model = Guided(flow=frame == "flow")
+    core = fewstep.sample(model, noise(frame), levels_of(frame), id, where, noise=hosts_noise(), **options)
     assert torch.equal(out, core)
 
 
@@ -207,10 +223,9 @@ def test_a_run_of_the_host(host: Host, id: str, frame: str) -> None:
     menus.offer_samplers("none")
     model = guided(frame)
     sampler = host.sd_samplers.create_sampler(sampler_label(SOLVERS[id]), model)
-    p = SimpleNamespace(steps=5, scheduler="Automatic")
+    p = SimpleNamespace(steps=5, scheduler="Automatic", rng=Rng())
     out = sampler.sample(p, noise(frame), {"cond": 1})
-    core = fewstep.sample(
-        Guided(flow=frame == "flow"), noise(frame), core_levels("beta", MODELS[frame], 5), id, FRAMES[MODELS[frame]]
-    )
+    levels, where = core_levels("beta", MODELS[frame], 5), FRAMES[MODELS[frame]]
+    core = fewstep.sample(Guided(flow=frame == "flow"), noise(frame), levels, id, where, noise=hosts_noise())
     assert torch.equal(out, core)
     assert len(model.asked) == 5

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..level import Frame, Level
 from ..plan import Call, Writer
-from ..quadrature import CLOCKS, moments, scale, weights
+from ..quadrature import CLOCKS, deviation, moments, scale, weights
 from .blocks import too_wide, write_exponential, write_regular, write_single
 
 
@@ -50,15 +50,16 @@ def multistep(
     start: str = "euler",
     final: bool = False,
     last: str = "regular",
+    eta: float = 0.0,
 ) -> list[Call]:
-    """The calls of a multistep method on n + 1 levels.
+    """The calls of a multistep method on n + 1 levels, with noise of strength eta.
 
     rule   None integrates the polynomial exactly
     start  euler: 1, 2, 3, ... predictions;  2s: a second-order block on the first three levels, both answers history
     final  lower order at the end: min(points, steps left)
     last   the step to sigma 0. regular: the frame's regular form and clock, full order;  denoise: x = D
     """
-    writer, n = Writer(frame, levels), len(levels) - 1
+    writer, n = Writer(frame, levels, eta), len(levels) - 1
     readings: dict[str, list[float]] = {}  # clock -> what it shows at every level
     # with last="denoise" the interval to sigma 0 cannot be a part of the block
     if start == "2s" and n > 1 and (last == "regular" or levels[2].sigma > 0.0):
@@ -75,20 +76,32 @@ def multistep(
         if clock not in readings:
             readings[clock] = [CLOCKS[clock](frame, level) for level in levels]
         points = _usable(readings[clock], i, points)
+        while not writer.convertible(points, form):
+            points -= 1
         if points == 1:
             write_single(writer, t, method.form, method.clock)
             continue
         u, width = readings[clock], readings[clock][i + 1] - readings[clock][i]
         while True:
             thetas = [(u[j] - u[i]) / width for j in range(i, i - points, -1)]
-            mu, degree = moments(form, clock, frame, s, t, points), points - 1
+            strength = writer.strength(form, t)
+            mu, degree = moments(form, clock, frame, s, t, points, strength), points - 1
             if rule is not None and points == rule.points and clock == method.clock:
                 mu, degree = rule.change(mu), rule.exact_degree
             factors = weights(mu, thetas)
             if points == 2 or t.sigma == 0.0 or sum(map(abs, factors)) <= _AMPLIFICATION * abs(mu[0]):
                 break
             points -= 1
-        writer.step(t, scale(form, s, t), factors, of=form, keeps=method.form, clock=clock, exact_degree=degree)
+        writer.step(
+            t,
+            scale(form, s, t, strength),
+            factors,
+            of=form,
+            keeps=method.form,
+            clock=clock,
+            exact_degree=degree,
+            noise=deviation(form, s, t, strength),
+        )
     return writer.calls
 
 

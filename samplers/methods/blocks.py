@@ -12,7 +12,7 @@ from functools import partial
 
 from ..level import Frame, Level
 from ..plan import Call, Writer
-from ..quadrature import CLOCKS, moments, scale
+from ..quadrature import CLOCKS, deviation, moments, scale
 from .tableaus import EULER, HEUN, KUTTA3, MIDPOINT, RK4, Tableau, exp_rk2, exp_rk3, rk2, rk3, too_close
 
 # --- how n intervals become blocks -----------------------------------------------------------------------------------
@@ -66,20 +66,22 @@ _UNITS = {
 def _write(writer: Writer, at: Sequence[Level], tableau: Tableau, form: str, clock: str, keeps: str | None) -> None:
     """The stages of a block at the levels `at` (start, inner nodes, end)."""
     s, frame = at[0], writer.frame
-    width = CLOCKS[clock](frame, at[-1]) - CLOCKS[clock](frame, s)
+    eta = writer.strength(form, at[-1]) if clock == "lambda" else 0.0
+    width = (CLOCKS[clock](frame, at[-1]) - CLOCKS[clock](frame, s)) * (1.0 + eta)
     rows = [*tableau.a, tableau.b]
     for i, (row, target) in enumerate(zip(rows, at[1:], strict=True)):
         closes = i == len(rows) - 1
         unit = _UNITS[form, clock](target, width)
         writer.step(
             target,
-            scale(form, s, target),
+            scale(form, s, target, eta),
             [unit * weight for weight in reversed(row)],
             of=form,
             keeps=kept_form(keeps or form, writer),
             clock=clock,
             exact_degree=tableau.exact_degree if closes else 0,
             closes=closes,
+            noise=deviation(form, writer.at, target, eta),
         )
 
 
@@ -103,8 +105,9 @@ def write_single(writer: Writer, t: Level, form: str, clock: str, keeps: str | N
         form = keeps = "data"  # x = D: in half precision too, the answer itself and not x - sigma eps
     if not (math.isfinite(s.lam) and math.isfinite(t.lam)):
         clock = writer.frame.regular[1]
-    mu = moments(form, clock, writer.frame, s, t, 1)
-    writer.step(t, scale(form, s, t), mu, of=form, keeps=keeps, clock=clock, exact_degree=0)
+    eta = writer.strength(form, t)
+    mu, noise = moments(form, clock, writer.frame, s, t, 1, eta), deviation(form, s, t, eta)
+    writer.step(t, scale(form, s, t, eta), mu, of=form, keeps=keeps, clock=clock, exact_degree=0, noise=noise)
 
 
 #: Inner nodes of the papers' singlestep methods as fractions of the block, by the number of calls.
@@ -131,7 +134,7 @@ def write_exponential(
     """
 
     def tableau(c: Sequence[float]) -> Tableau:
-        width = levels[-1].lam - levels[0].lam
+        width = (1.0 + writer.strength(form, levels[-1])) * (levels[-1].lam - levels[0].lam)
         z = width if form == "noise" else -width
         return exp_rk2(z, c[1], variant) if len(c) == 2 else exp_rk3(z, c[1], c[2], variant)
 
@@ -236,10 +239,19 @@ def _narrow(levels: Sequence[Level]) -> list[Sequence[Level]]:
 
 
 def singlestep(
-    frame: Frame, levels: Sequence[Level], form: str, order: int, *, variant: str, nodes: str, split: str, last: str
+    frame: Frame,
+    levels: Sequence[Level],
+    form: str,
+    order: int,
+    *,
+    variant: str,
+    nodes: str,
+    split: str,
+    last: str,
+    eta: float = 0.0,
 ) -> list[Call]:
-    """DPM-Solver-order (form noise) or DPM-Solver++(order S) (form data) on n + 1 levels."""
-    writer, i = Writer(frame, levels), 0
+    """DPM-Solver-order (form noise) or DPM-Solver++(order S) (form data) on n + 1 levels, noise of strength eta."""
+    writer, i = Writer(frame, levels, eta), 0
     for size in sizes(order, levels, split, last, longest_to_zero=order):
         block = levels[i : i + size + 1]
         # the papers' own nodes divide a block evenly in lambda
