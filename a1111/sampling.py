@@ -34,7 +34,8 @@ def _noise_of(model: Any) -> NoiseSource:
     """
 
     def noise(start: Level, end: Level, like: Tensor) -> Tensor:
-        return model.p.rng.next().to(like)
+        drawn: Tensor = model.p.rng.next()
+        return drawn.to(like)
 
     return noise
 
