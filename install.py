@@ -10,7 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 #: what every host brings; name to import -> name to install
-NEEDED = {name: name for name in ("torch", "numpy", "scipy", "tqdm", "torchsde")} | {"PIL": "Pillow"}
+NEEDED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "PIL": "Pillow",
+    "tqdm": "tqdm",
+    "torchsde": "torchsde",
+}
 OLDEST = (3, 10)
 
 
