@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads each name when it is used
+    from .samplers.adaptive import NotConvergedError, adaptive
     from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
     from .samplers.kdiffusion import k_sampler, sample
     from .samplers.level import frame
@@ -30,6 +31,8 @@ _PUBLIC = {
     "frame": "samplers.level",
     "run": "samplers.run",
     "steps": "samplers.run",
+    "adaptive": "samplers.adaptive",
+    "NotConvergedError": "samplers.adaptive",
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
@@ -41,6 +44,8 @@ _PUBLIC = {
 _COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 __all__ = [
+    "NotConvergedError",
+    "adaptive",
     "classifier",
     "classifier_free",
     "dynamic_thresholding",

@@ -10,7 +10,24 @@ from typing import Any
 from ..samplers.choices import Choice, choices
 
 #: Positions of the API's arguments, so append-only. A test holds that every option of the solver table is here.
-ORDER = ("variant", "start", "final", "last", "form", "nodes", "split", "thresholding", "eta", "s_noise")
+ORDER = (
+    "variant",
+    "start",
+    "final",
+    "last",
+    "form",
+    "nodes",
+    "split",
+    "thresholding",
+    "eta",
+    "s_noise",
+    "rtol",
+    "atol",
+    "controller",
+    "h_init",
+    "safety",
+    "max_calls",
+)
 
 #: not an option of a solver: it is applied to the model's answers
 THRESHOLDING = Choice(

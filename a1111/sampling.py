@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from ..samplers.guidance import dynamic_thresholding
-from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
-from ..samplers.level import Level, read_sigmas, snapped
+from ..samplers.kdiffusion import Callback, drive, drive_adaptive, plan_with_repeats, without_repeats
+from ..samplers.level import Level, read_levels, read_sigmas, snapped
 from ..samplers.noise import NoiseSource
 from ..samplers.plan import Plan
 from ..samplers.solvers import Solver
@@ -43,7 +43,8 @@ def _noise_of(model: Any) -> NoiseSource:
 def sampler_function(row: Solver) -> Callable[..., Tensor]:
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KDiffusionSampler.
 
-    n + 1 levels are n model calls and n callbacks; fewer than two levels return x. The host fills parameters by name,
+    n + 1 levels are n model calls and n callbacks, but for adaptive solvers, which find their steps between the first
+    and the last of them; fewer than two levels return x. The host fills parameters by name,
     so this function has none called eta, n, sigma_min or sigma_max: an `eta` would get the ancestral samplers' setting.
     """
 
@@ -58,9 +59,17 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
         if len(sigmas) < 2:
             return x
         asked = request.of(getattr(model, "p", None))
-        plan = make_plan(row, sigmas, model.inner_model, asked)
         # the refiner exchanges what stands in extra_args and in model.inner_model between two calls: both go on as are
         denoise = dynamic_thresholding(model, max_val=asked.bound) if asked.bound else model
+        if row.adaptive:
+            with refusing():
+                options, where = asked.options(row), frame_of(model.inner_model)
+                levels = without_repeats(snapped(read_sigmas(sigmas), where))
+                read_levels(levels, where)
+            return drive_adaptive(
+                row, denoise, x, levels, where, extra_args, callback, disable, count=len(sigmas) - 1, **options
+            )
+        plan = make_plan(row, sigmas, model.inner_model, asked)
         return drive(plan, denoise, x, extra_args, callback, disable, label=row.label, noise=_noise_of(model))
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"

@@ -94,7 +94,7 @@ def _entry(row: Row) -> str:
     """Three lines: what it is, its options, its source."""
     first = f"  {row.id:<22}{row.label:<22}"
     if isinstance(row, Solver):
-        first += f"{row.family:<14}{_orders(row):<24}{_calls(row):<18}"
+        first += f"{row.family:<14}{_orders(row):<24}{_calls(row):<28}"
     lines = [first + " ".join(row.frames)]
     options = "  ".join(_brief(option) for option in row.options)
     aliases = f"also called {', '.join(row.aliases)}; " if row.aliases else ""
@@ -107,7 +107,7 @@ def _orders(row: Solver) -> str:
 
 
 def _calls(row: Solver) -> str:
-    return f"{row.calls} call{'s' if row.calls > 1 else ''} per step"
+    return f"{row.calls} call{'s' if row.calls > 1 else ''} per step{', adaptive' if row.adaptive else ''}"
 
 
 def _brief(option: Option) -> str:

@@ -12,7 +12,8 @@ _INTRO = {
     "solvers": [
         "# Solvers",
         "",
-        "n + 1 levels are n model calls with every solver. Orders are of each variant, where the row says.",
+        "n + 1 levels are n model calls with every solver that is not adaptive. Orders are of each variant, where the",
+        "row says.",
     ],
     "schedules": [
         "# Schedules",
@@ -38,7 +39,8 @@ def _facts(row: Solver | Schedule) -> Iterable[tuple[str, str]]:
     if isinstance(row, Solver):
         orders = ", ".join(f"{order} ({variant})" for variant, order in row.orders.items())
         yield "order", orders if len(row.orders) > 1 else str(row.order)
-        yield "measured on", "; ".join(f"{w.frame} {w.schedule} to {w.end or '0'}" for w in row.order_on)
+        if row.order_on:
+            yield "measured on", "; ".join(f"{w.frame} {w.schedule} to {w.end or '0'}" for w in row.order_on)
         yield "calls per step", str(row.calls)
     yield "frames", ", ".join(row.frames)
     if isinstance(row, Solver):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..samplers.kdiffusion import Callback, drive, plan_with_repeats
+from ..samplers.kdiffusion import Callback, drive, drive_adaptive, plan_with_repeats, without_repeats
 from ..samplers.level import Frame, read_sigmas, snapped
 from ..samplers.plan import Plan
 from ..samplers.run import Memory
@@ -31,6 +31,11 @@ class Choice:
         options = cfgpp.options_for(self.row, self.options) if self.cfg_pp else dict(self.options)
         with about("sampler_name"):
             check(self.row, frame, options)
+            if self.row.adaptive:
+                raise ValueError(
+                    f"{self.row.id} chooses its steps while it runs, so there is no plan that could be run in part or "
+                    "drawn; use it in a Fewstep Sampler node, with SamplerCustom, or choose a solver of fixed steps"
+                )
         with about("sigmas"):
             plan = plan_with_repeats(self.row, snapped(sigmas, frame), frame, **options)
         if self.cfg_pp:
@@ -67,7 +72,8 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
 
     Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are
-    n model calls, n callbacks, and fewer than two levels return x.
+    n model calls, n callbacks, and fewer than two levels return x. Adaptive solvers find their steps between the first
+    and the last of the levels.
     """
 
     def fn(
@@ -81,6 +87,13 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         values = read_sigmas(sigmas)
         if len(values) < 2:
             return x
+        if choice.row.adaptive and piece is None and not choice.cfg_pp:
+            frame = frame_of(model_sampling_of(model))
+            levels = without_repeats(snapped(values, frame))
+            return drive_adaptive(
+                choice.row, model, x, levels, frame, extra_args, callback, disable,
+                count=len(values) - 1, **choice.options,
+            )  # fmt: skip
         work = piece or _whole(choice.plan(values, frame_of(model_sampling_of(model))))
         # what a first part left may have waited on another device
         for i, (tensor, factor) in enumerate(work.history):

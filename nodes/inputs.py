@@ -72,7 +72,8 @@ def _widget(option: Choice) -> Widget:
     settings: dict[str, Any] = {"tooltip": option.help, "advanced": True, "default": option.default}
     if option.choices:
         return list(option.choices), settings
-    return "FLOAT", settings | {"min": option.low, "max": option.high, "step": 0.01}
+    # any value may be typed: a tolerance can be far below the step of the arrows
+    return "FLOAT", settings | {"min": option.low, "max": option.high, "step": 0.01, "round": False}
 
 
 # --- from values to options ------------------------------------------------------------------------------------------

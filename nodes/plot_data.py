@@ -51,6 +51,8 @@ def from_widgets(given: Any) -> dict[str, Any]:
     with about("scheduler"):
         frames = set(row.frames) & set(schedule_row(asked["scheduler"]).frames)
     where = find(asked["range"], frames)
+    if name is not None and row.adaptive:
+        return _nothing(where, f"{row.label} chooses its steps while it runs: there is no plan to draw")
     steps = _whole("steps", asked["steps"], 1, MOST_CALLS)
     levels, of_text = make_levels(
         asked["scheduler"],

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ..samplers.plan import Plan
 
 
-#: options that came after cfg_pp was published: saved work refers to widgets by their place
-_LATER = ("eta", "s_noise")
+#: the options that were there when cfg_pp was published: saved work refers to widgets by their place
+_BEFORE_CFG_PP = ("variant", "nodes", "split", "last", "final", "start", "form")
 
 
 class FewstepSampler:
@@ -29,10 +29,10 @@ class FewstepSampler:
         from . import inputs
 
         options = inputs.solver_options()
-        later = {name: options.pop(name) for name in _LATER}
+        first = {name: options.pop(name) for name in _BEFORE_CFG_PP}
         return {
             "required": {"sampler_name": inputs.sampler_name()},
-            "optional": {**options, "cfg_pp": inputs.cfg_pp(), **later},
+            "optional": {**first, "cfg_pp": inputs.cfg_pp(), **options},
             "hidden": {"unique_id": "UNIQUE_ID"},
         }
 

@@ -15,7 +15,23 @@ OWN = "default"
 
 
 #: the order in which the doors show them; append-only, because saved work refers to places
-ORDER = ("variant", "nodes", "split", "last", "final", "start", "form", "eta", "s_noise")
+ORDER = (
+    "variant",
+    "nodes",
+    "split",
+    "last",
+    "final",
+    "start",
+    "form",
+    "eta",
+    "s_noise",
+    "rtol",
+    "atol",
+    "controller",
+    "h_init",
+    "safety",
+    "max_calls",
+)
 
 
 @dataclass(frozen=True)

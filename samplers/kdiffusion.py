@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from .adaptive import Turn, adaptive
 from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
 from .noise import NoiseSource
@@ -41,14 +42,18 @@ def sample(
     """Samples from `x` (noise at sigmas[0], in the frame's scale) down to sigmas[-1]; n + 1 levels are n model calls.
 
     model     model(x, sigma[B], **extra_args) -> denoised (see `fewstep.wrap`)
-    callback  called once per model call with a dict of x, i, sigma, sigma_hat, denoised
+    callback  called once per model call with a dict of x, i, sigma, sigma_hat, denoised; adaptive solvers call it once
+              per attempt, with the `Attempt` as `attempt` besides (`fewstep.adaptive` returns all of them)
     check     stop with FloatingPointError at the first NaN; reads back once per call
     seed      of the noise of stochastic solvers; one for all samples, or one for each
     noise     where that noise comes from: cpu, device, brownian, or a source of your own (see `samplers/noise.py`)
 
     Raises ValueError for bad levels, ids and options before the first model call (see `fewstep.plan`).
     """
-    made = plan(solver, sigmas, frame, time=time, **options)
+    row, where = find_solver(solver), make_frame(frame, time)
+    if row.adaptive:
+        return drive_adaptive(row, model, x, sigmas, where, extra_args, callback, disable=True, **options)
+    made = plan(row, sigmas, where, **options)
     return run(made, model, x, extra_args, seed, callback=callback and _reporter(callback), check=check, noise=noise)
 
 
@@ -60,9 +65,9 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
     noise_sampler(sigma, sigma_next) is k-diffusion's way to hand in noise; given, it takes the place of `noise`.
 
-
     Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
-    callback and changes nothing. The answers are checked once, after the last call (FloatingPointError).
+    callback and changes nothing (adaptive solvers leave it out). The answers are checked once, after the last call
+    (FloatingPointError); those of adaptive solvers at every attempt.
     """
     row = find_solver(id)
 
@@ -84,8 +89,12 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         where = make_frame(frame, time)
         check(row, where, options)
         values = read_sigmas(sigmas)
+        if row.adaptive:
+            values = without_repeats(values)
         if len(values) < 2:
             return x
+        if row.adaptive:
+            return drive_adaptive(row, model, x, values, where, extra_args, callback, disable, **options)
         made = plan_with_repeats(row, values, where, **options)
         source = noise if noise_sampler is None else _sampled(noise_sampler)
         return drive(made, model, x, extra_args, callback, disable, label=row.label, seed=seed, noise=source)
@@ -139,9 +148,46 @@ def drive(
     return out
 
 
+def drive_adaptive(
+    row: Solver,
+    model: Model,
+    x: Tensor,
+    sigmas: Sequence[float],
+    where: Frame,
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Callback | None = None,
+    disable: bool | None = None,
+    *,
+    count: int = 0,
+    **options: Any,
+) -> Tensor:
+    """An adaptive solver as hosts expect a sampler function to be: a progress bar, by the way in lambda that is done,
+    unless `disable`; a callback per attempt, k-diffusion's dict with the attempt besides. What is raised: `adaptive`.
+
+    count  of steps that the host shows: `i` then is the way done in these steps, and not the number of the attempt
+    """
+    with tqdm(total=100, disable=disable, desc=row.label, unit="%") as bar:
+
+        def report(turn: Turn) -> None:
+            attempt = turn.attempt
+            if callback is not None:
+                sigma = turn.x.new_full((), attempt.start.host, dtype=torch.promote_types(turn.x.dtype, torch.float32))
+                index = min(int(count * attempt.progress), count - 1) if count else attempt.i
+                told = {"x": turn.x, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": turn.denoised}
+                callback({**told, "attempt": attempt})
+            bar.update(int(100.0 * attempt.progress) - bar.n)
+
+        return adaptive(model, x, sigmas, row, where, report, extra_args, **options).x
+
+
+def without_repeats(sigmas: Sequence[float]) -> list[float]:
+    """The levels with each repeated one left out."""
+    return [*sigmas[:1], *(b for a, b in itertools.pairwise(sigmas) if a != b)]
+
+
 def plan_with_repeats(row: Solver, sigmas: Sequence[float], where: Frame, **options: Any) -> Plan:
     """A plan for a host's list: at a repeated level the model is called and nothing changes."""
-    unique = [sigmas[0], *(b for a, b in itertools.pairwise(sigmas) if a != b)]
+    unique = without_repeats(sigmas)
     if len(unique) == len(sigmas):
         return plan(row, sigmas, where, **options)
     if len(unique) == 1:

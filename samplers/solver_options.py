@@ -57,6 +57,29 @@ def variants(default: str, **texts: str) -> Option:
     return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
 
 
+#: of the adaptive solvers; the defaults are the papers' and k-diffusion's
+ADAPTIVE = (
+    Option("rtol", 0.05, "error allowed in a step, as a share of the latent", low=0.0, high=1.0),
+    Option(
+        "atol",
+        -1.0,
+        "error allowed in a step, at least; -1: 0.156 rtol, which is the published 0.0078 at the published rtol",
+        low=-1.0,
+        high=1.0,
+    ),
+    Option(
+        "controller",
+        "papers",
+        "what decides on a step. papers: accepted at an error of 1, the next one as long as the error allows; "
+        "k_diffusion: limited changes, errors up to 1.5 (order 2) or 1.9 (order 3) accepted: fewer calls, more error",
+        ("papers", "k_diffusion"),
+    ),
+    Option("h_init", 0.05, "width in lambda of the first step that is tried", low=1e-4, high=10.0),
+    Option("safety", 0.9, "factor on the next step, for the papers' controller", low=0.1, high=1.0),
+    Option("max_calls", 10000.0, "model calls at most; a run that would need more stops", low=1.0, high=1e6),
+)
+
+
 class Situation(NamedTuple):
     """What the rules behind "auto" look at."""
 

@@ -1,4 +1,4 @@
-"""The solver table: every fixed-step method, its options and what is promised of it.
+"""The solver table: every method, its options and what is promised of it.
 
 Menus, the command line, the docs tables and the parametrised tests are made from this table and from nothing else.
 """
@@ -19,6 +19,7 @@ from .names import nearest
 from .options import Option, check_options
 from .plan import Call, Plan
 from .solver_options import (
+    ADAPTIVE,
     FINAL,
     FORM,
     LAST,
@@ -51,6 +52,7 @@ class Solver:
               sigma_min and then 0) refinement never shrinks the end steps in the method's clock: nothing is promised
     form      the straight form of its prediction: noise, data or velocity
     calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
+    adaptive  it chooses its steps while it runs (see `samplers/adaptive.py`): no plan, no number of calls known before
     frames    state conventions on which it is defined
     notes     frame -> what a user should know about this solver there
     ode       id and options of the deterministic solver that it is at eta 0, if that is another row
@@ -87,6 +89,10 @@ class Solver:
     def order(self) -> int:
         """The order of the default variant."""
         return self.orders[self.variant]
+
+
+def _no_plan(*_: Any, **__: Any) -> list[Call]:
+    raise NotImplementedError("adaptive solvers have no plan")
 
 
 # --- from a row's options to its calls -------------------------------------------------------------------------------
@@ -379,11 +385,35 @@ def _sde(rows: Mapping[str, Solver]) -> Iterable[Solver]:
     )  # fmt: skip
 
 
+def _adaptive() -> Iterable[Solver]:
+    for stem, label, family, form, paper, orders in (
+        (*_DPM_FAMILIES[0], (2, 3)),
+        (*_DPM_FAMILIES[1], (3,)),
+    ):
+        for order in orders:
+            yield Solver(
+                id=f"{stem}_{order - 1}{order}",
+                label=f"{label} {order - 1}{order}",
+                family=family,
+                orders={"paper": order},
+                form=form,
+                calls=order,
+                frames=FRAMES,
+                options=(*ADAPTIVE, LAST),
+                reference=f"{_DPM}, section 3.4, adaptive" + ("" if paper == _DPM else f"; data form: {paper}"),
+                about=f"Adaptive: steps in lambda as long as the tolerance allows, at {order} calls each; a rejected "
+                f"one costs {order - 1} more. Only the ends of the schedule are used.",
+                order_on=(),
+                build=_no_plan,
+                adaptive=True,
+            )
+
+
 @cache
 def _table() -> dict[str, Solver]:
     families = (_ddim, _first_order, _dpm_singlestep, _dpm_multistep, _deis_multistep, _deis_runge_kutta, _flow)
     table = {row.id: row for rows in families for row in rows()}
-    return table | {row.id: row for row in _sde(table)}
+    return table | {row.id: row for row in (*_sde(table), *_adaptive())}
 
 
 @cache
@@ -435,10 +465,15 @@ def plan(
     time     the model's own time t(sigma), for tAB-DEIS: a name, a list of the model's sigmas, or a TimeMap
     options  those of the solver's row
 
-    Raises ValueError for unknown ids and options, values out of range, levels that do not decrease, or a frame on
-    which the solver is not defined.
+    Raises ValueError for unknown ids and options, values out of range, levels that do not decrease, a frame on which
+    the solver is not defined, and for adaptive solvers.
     """
     row, where = solver(id), make_frame(frame, time)
+    if row.adaptive:
+        raise ValueError(
+            f"{row.id} chooses its steps while it runs, so it has no plan; use fewstep.sample(..., solver={row.id!r}) "
+            "or fewstep.adaptive, or a solver of fixed steps such as dpmpp_2m"
+        )
     checked = check(row, where, options)
     levels = read_levels(sigmas, where)
     form = "velocity" if where.name == "flow" and "form" in checked else checked.get("form", row.form)

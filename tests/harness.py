@@ -13,6 +13,8 @@ from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.run import steps
 
 Tensor = torch.Tensor
+#: the solvers that have a plan; tests/test_adaptive.py has the others
+FIXED = {id: row for id, row in fewstep.solvers().items() if not row.adaptive}
 
 
 def rms(x: Tensor) -> float:

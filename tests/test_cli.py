@@ -205,6 +205,7 @@ def test_networks_know_their_classes(model: str) -> None:
         ("plot dpmpp_2m --option last=regulr", ("'regulr'", "'regular'")),
         ("plot dpmpp_2m --option lats=regular", ("'lats'", "'last'")),
         ("plot dpmpp_2m --option eta=0.5", ("eta", "deterministic")),
+        ("plot dpm_solver_23", ("'dpm_solver_23'", "chooses its steps while it runs")),
         ("plot dpmpp_1s --option last=regular", ("no options", "'last'")),
         ("plot dpmpp_2m --option last", ("'last'", "NAME=VALUE")),
         ("plot dpmpp_2m --option last=auto --option last=denoise", ("twice",)),

@@ -21,13 +21,14 @@ LAYERS = (
     ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
     ("methods.tableaus", "schedule_formulas"),
     ("methods.blocks", "schedules"),
-    ("methods.adams", "methods.ddim"),
+    ("methods.adams", "methods.ddim", "methods.embedded"),
     ("solvers",),
 )
 #: what a module is allowed beyond or below its layer
 ONLY = {
     "run": {"plan", "level", "noise"},
     "noise": {"level", "names"},
+    "adaptive": {"level", "plan", "run", "times", "solvers", "solver_options", "methods.embedded"},
     "phi": set(),
     "plan": {"level"},
     "level": {"names", "times"},

@@ -14,7 +14,7 @@ import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL = ROOT / "install.py"
-NEEDED = "torch, numpy, scipy, Pillow, tqdm"
+NEEDED = "torch, numpy, scipy, Pillow, tqdm, torchsde"
 
 
 def run(folder: Path, *options: str, file: Path = INSTALL) -> list[str]:
@@ -58,7 +58,8 @@ def test_it_imports_nothing_that_takes_time(tmp_path: Path) -> None:
     code = f"""
 import runpy, sys
 runpy.run_path({str(INSTALL)!r}, run_name="__main__")
-print(sorted({{"torch", "numpy", "scipy", "PIL", "tqdm", "fewstep", "samplers", "gradio", "pip"}} & set(sys.modules)))
+heavy = {{"torch", "numpy", "scipy", "PIL", "tqdm", "torchsde", "fewstep", "samplers", "gradio", "pip"}}
+print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -26,11 +26,13 @@ from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
 from fewstep.samplers.level import as_float32
 from fewstep.samplers.menu import menu
+from harness import FIXED
 from snapshot import MENU, SNAPSHOT
 
 NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
 BY_ID = {node.__name__: node for node in NODES}
 SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
+ADAPTIVE = SOLVERS.keys() - FIXED.keys()
 
 
 # --- what is published -----------------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ def test_published_menu_names_stay_listed() -> None:
     assert set(MENU) <= set(menu("all"))
     assert len(menu("all")) == len(SOLVERS)
     assert menu("none") == {}
-    assert all(fewstep.plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values())
+    assert all(fewstep.plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values() if id not in ADAPTIVE)
     with pytest.raises(ValueError, match="unknown size of menu 'long'"):
         menu("long")
 
@@ -277,11 +279,19 @@ def test_a_forced_end_goes_to_sigma_0_on_its_own_plan() -> None:
     assert len(found.piece.plan) == 4
 
 
+@pytest.mark.parametrize("id", sorted(ADAPTIVE))
+def test_adaptive_solvers_have_no_plan_to_run_in_part(id: str) -> None:
+    with pytest.raises(ValueError, match=f"sampler_name: {id} chooses its steps while it runs"):
+        Choice(SOLVERS[id]).plan(LEVELS, FRAME)
+    found = from_widgets({"sampler_name": id})
+    assert (found["total"], "no plan to draw" in found["empty"]) == (0, True)
+
+
 # --- the plot --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("range", [None, *ranges.ASSUMED])
-@pytest.mark.parametrize("id", [None, *SOLVERS])
+@pytest.mark.parametrize("id", [None, *FIXED])
 def test_every_solver_can_be_plotted_on_every_range_it_fits(id: str | None, range: str | None) -> None:
     frame = ranges.find(range or "auto", SOLVERS[id].frames if id else SCHEDULES["beta"].frames).frame.name
     if id and frame not in SOLVERS[id].frames:

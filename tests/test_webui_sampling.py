@@ -13,7 +13,7 @@ from fewstep.a1111.refusal import RefusedError
 from fewstep.a1111.request import put
 from fewstep.a1111.sampling import sampler_function
 from fewstep.a1111.words import sampler_label
-from harness import offered
+from harness import FIXED, offered
 from webui_models import DENOISERS, FRAMES, Guided, core_levels, host_levels
 from webui_stand_in import Host
 
@@ -21,7 +21,7 @@ Tensor = torch.Tensor
 SOLVERS = fewstep.solvers()
 
 MODELS = {"ve": "sd1", "flow": "forge flux"}
-CASES = [(id, frame) for id, row in SOLVERS.items() for frame in MODELS if frame in row.frames]
+CASES = [(id, frame) for id, row in FIXED.items() for frame in MODELS if frame in row.frames]
 
 
 class Rng:
@@ -69,6 +69,23 @@ def test_the_result_is_that_of_the_core(id: str, frame: str) -> None:
     assert [(float(each["sigma"]), float(each["sigma_hat"])) for each in told] == [(s, s) for s, _ in model.asked]
     assert all(each["x"].shape == each["denoised"].shape == x.shape for each in told)
     assert all(extra == {"cond": 1} for _, extra in model.asked)
+
+
+@pytest.mark.parametrize("frame", MODELS)
+@pytest.mark.parametrize("id", [id for id in SOLVERS if id not in FIXED])
+def test_adaptive_solvers_count_in_the_hosts_steps(id: str, frame: str) -> None:
+    model, x, sigmas = guided(frame), noise(frame), levels_of(frame)
+    told: list[dict[str, Any]] = []
+    out = sampler_function(SOLVERS[id])(model, x, sigmas, {"cond": 1}, told.append, True)
+    core = fewstep.adaptive(Guided(flow=frame == "flow"), x, sigmas, id, FRAMES[MODELS[frame]])
+    assert torch.equal(out, core.x)
+    assert len(model.asked) == core.calls
+    counted = [each["i"] for each in told]
+    assert counted == sorted(counted)
+    assert counted[0] == 0
+    assert counted[-1] == 6
+    with pytest.raises(RefusedError, match="sigmas rise"):
+        sampler_function(SOLVERS[id])(guided(frame), x, torch.tensor([0.1, 0.5]))
 
 
 @pytest.mark.parametrize(("id", "frame"), CASES)
