@@ -19,9 +19,10 @@ LAYERS = (
     ("times", "options"),
     ("level",),
     ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
-    ("methods.tableaus", "schedule_formulas"),
+    ("methods.tableaus", "schedule_formulas", "solver_row"),
     ("methods.blocks", "schedules"),
     ("methods.adams", "methods.ddim", "methods.embedded"),
+    ("solver_rows",),
     ("solvers",),
 )
 #: what a module is allowed beyond or below its layer

@@ -1,0 +1,66 @@
+"""One row of the solver table: a published method, its options and what is promised of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .options import Option
+from .plan import Call
+
+
+class Where(NamedTuple):
+    """A frame, a schedule id with its default options, and its end: a place where an order is promised."""
+
+    frame: str
+    schedule: str
+    end: int | str
+
+
+@dataclass(frozen=True)
+class Solver:
+    """One published method.
+
+    orders    global order of each variant, meant with final="off", last="regular" and a start of that order
+    order_on  where that order holds. Elsewhere (lambda clock on flow from 1 or to 0, tAB on time_uniform, a fixed
+              sigma_min and then 0) refinement never shrinks the end steps in the method's clock: nothing is promised
+    form      the straight form of its prediction: noise, data or velocity
+    calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
+    adaptive  it chooses its steps while it runs (see `samplers/adaptive.py`): no plan, no number of calls known before
+    frames    state conventions on which it is defined
+    notes     frame -> what a user should know about this solver there
+    ode       id and options of the deterministic solver that it is at eta 0, if that is another row
+    """
+
+    id: str
+    label: str
+    family: str
+    orders: Mapping[str, int]
+    form: str
+    calls: int
+    frames: tuple[str, ...]
+    options: tuple[Option, ...]
+    reference: str
+    about: str
+    order_on: tuple[Where, ...]
+    build: Callable[..., list[Call]] = field(repr=False)
+    aliases: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    ode: tuple[str, Mapping[str, Any]] | None = None
+    adaptive: bool = False
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it can draw noise: it has the options eta and s_noise."""
+        return any(option.name == "eta" for option in self.options)
+
+    @property
+    def variant(self) -> str:
+        """The default variant."""
+        return next((str(option.default) for option in self.options if option.name == "variant"), "paper")
+
+    @property
+    def order(self) -> int:
+        """The order of the default variant."""
+        return self.orders[self.variant]
