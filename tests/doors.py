@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -16,10 +17,10 @@ def answer(x, sigma):
 SOURCE = inspect.getsource(answer)
 
 
-def python_door(x: torch.Tensor, sigmas: Sequence[float], solver: str, frame: str, time: object = None) -> torch.Tensor:
+def python_door(x: torch.Tensor, sigmas: Sequence[float], solver: str, frame: str, **options: Any) -> torch.Tensor:
     import fewstep
 
-    return fewstep.sample(answer, x, sigmas, solver=solver, frame=frame, time=time)
+    return fewstep.sample(answer, x, sigmas, solver=solver, frame=frame, **options)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -33,7 +33,8 @@ def test_every_solver_samples_whatever_the_menu_shows(host: Host, id: str) -> No
     picture = host.picture(sampler_name=label, scheduler="Karras", steps=5)
     assert picture.parameters["Sampler"] == label
     assert picture.parameters["Schedule type"] == "Karras"
-    assert len(host.calls()) == 5
+    # adaptive solvers ask as often as the tolerance needs
+    assert len(host.calls()) == 5 or (solver(id).adaptive and len(host.calls()) > 5)
 
 
 @pytest.mark.parametrize("id", list(schedules()))

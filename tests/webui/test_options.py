@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 from fewstep.a1111.fields import ORDER
-from webui_host import Host
+from webui_host import Host, alwayson
 
 LABEL = "Fewstep DPM++ 3M"
-
-
-def alwayson(*arguments: Any) -> dict[str, Any]:
-    return {"alwayson_scripts": {"Fewstep": {"args": list(arguments)}}}
 
 
 def settled(host: Host) -> dict[str, Any]:
