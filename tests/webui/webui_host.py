@@ -106,7 +106,11 @@ class Host:
         """One run of /sdapi/v1/txt2img or img2img, of 64 x 64 pixels unless the request says otherwise."""
         answer = self.call(f"/sdapi/v1/{mode}", self.request(mode, **request))
         assert answer.status == 200, f"{answer}\n{self.tail()}"
-        return Picture(answer.body)
+        picture = Picture(answer.body)
+        # a host takes another sampler, without a word, for a name that it does not know
+        for key, name in (("Sampler", request.get("sampler_name")), ("Schedule type", request.get("scheduler"))):
+            assert name in (None, "Automatic") or f"{key}: {name}" in str(picture.info["infotexts"]), picture.info
+        return picture
 
     def latents(self, mode: str = "txt2img", **request: Any) -> torch.Tensor:
         """The latents that one run ends with; the probe has recorded this run alone."""
