@@ -37,11 +37,13 @@ def options_for(row: Solver, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_plan(plan: Plan) -> None:
-    """ValueError where the plan converts an earlier prediction to another kind.
+    """ValueError where the plan draws noise, or converts an earlier prediction to another kind.
 
     Such a conversion works its way back to the state that the prediction was made for, through updates that know
     nothing of the moves in between.
     """
+    if plan.stochastic:
+        raise ValueError(f"cfg_pp: {plan.solver} adds noise on the way; set eta to 0, or choose for example dpmpp_2m")
     kept: list[str] = []
     for call in plan:
         if call.keeps:

@@ -13,6 +13,17 @@ _OPTIONS = {
     "start": ["auto", "euler", "2s"],
     "form": ["noise", "data"],
 }
+#: came after cfg_pp was published
+_LATER = {
+    "eta": "FLOAT",
+    "s_noise": "FLOAT",
+    "rtol": "FLOAT",
+    "atol": "FLOAT",
+    "controller": ["papers", "k_diffusion"],
+    "h_init": "FLOAT",
+    "safety": "FLOAT",
+    "max_calls": "FLOAT",
+}
 _SAMPLERS, _SCHEDULERS = "a solver id", "a schedule id"
 
 #: input -> its type, the choices that it had when it was published, or which table it lists
@@ -43,7 +54,7 @@ SNAPSHOT: dict[str, dict[str, Any]] = {
         "outputs": ["LATENT", "LATENT", "STRING"],
     },
     "FewstepSampler": {
-        "inputs": {"required": {"sampler_name": _SAMPLERS}, "optional": {**_OPTIONS, "cfg_pp": "BOOLEAN"}},
+        "inputs": {"required": {"sampler_name": _SAMPLERS}, "optional": {**_OPTIONS, "cfg_pp": "BOOLEAN", **_LATER}},
         "outputs": ["SAMPLER"],
     },
     "FewstepScheduler": {
