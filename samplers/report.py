@@ -31,6 +31,7 @@ def record(plan: Plan) -> dict[str, Any]:
                 "closes": call.closes,
                 "scale": call.scale,
                 "weights": list(call.weights),
+                "noise": call.noise,
             }
             for call in plan
         ],
