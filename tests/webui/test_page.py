@@ -272,12 +272,12 @@ def test_an_option_goes_into_the_run_and_under_the_picture(page: Page) -> None:
     assert "Fewstep start" not in told
 
 
-@both
 def defaults() -> dict[str, str]:
     """The fields' defaults as the page shows them."""
     return {each.name: str(each.default).removesuffix(".0") for each in fields()}
 
 
+@both
 def test_an_infotext_is_pasted(page: Page) -> None:
     page.paste(infotext("Fewstep DEIS tAB3", "Fewstep Flow shift", start="2s", last="regular", thresholding=3))
     expected = defaults() | {"start": "2s", "last": "regular", "thresholding": "3"}
