@@ -282,6 +282,7 @@ def _with_noise(
         row,
         id=id,
         label=label,
+        form=of_ode.get("form", row.form),
         options=(*kept, eta_option(default), S_NOISE),
         reference=reference,
         about=about,

@@ -6,11 +6,13 @@ rows are in `solver_rows`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
-from .level import Frame, read_levels
+from .level import Frame, Level, read_levels
 from .level import frame as make_frame
 from .names import nearest
 from .options import check_options
@@ -85,8 +87,10 @@ def plan(
         )
     checked = check(row, where, options)
     levels = read_levels(sigmas, where)
-    form = "velocity" if where.name == "flow" and "form" in checked else checked.get("form", row.form)
     eta = checked.get("eta", 0.0)
+    # methods that offer a form, or settle it, are in the velocity form on flow, unless noise is added
+    offers_form = "form" in checked or (row.ode is not None and "form" in row.ode[1])
+    form = "velocity" if where.name == "flow" and offers_form and not eta else checked.get("form", row.form)
     settled = resolved(checked, Situation(where, form, len(levels) - 1, levels[-1].sigma == 0.0, eta))
     return Plan(
         solver=row.id,
@@ -96,8 +100,25 @@ def plan(
         order=row.orders[settled.get("variant", "paper")],
         options=settled,
         reference=row.reference,
-        notes=(row.notes[where.name],) if where.name in row.notes else (),
+        notes=tuple(_notes(row, where, levels, form if eta else "")),
     )
+
+
+#: Above this step in lambda the noise form's noise grows out of hand: its variance has e^{2h} - 1 in the place of
+#: 1 - e^{-2h} (docs/mathematics.md).
+_WIDEST_NOISY_STEP = 0.7
+
+
+def _notes(row: Solver, where: Frame, levels: Sequence[Level], noisy_form: str) -> Iterator[str]:
+    """What a user should know of this solver on these levels."""
+    if where.name in row.notes:
+        yield row.notes[where.name]
+    widest = max((b.lam - a.lam for a, b in pairwise(levels) if math.isfinite(b.lam - a.lam)), default=0.0)
+    if noisy_form == "noise" and widest > _WIDEST_NOISY_STEP:
+        yield (
+            f"warning: a step of {widest:.2g} in lambda; with noise the noise form is unstable above "
+            f"{_WIDEST_NOISY_STEP}: take more calls, or a solver in the data form such as dpmpp_2m_sde"
+        )
 
 
 def check(row: Solver, where: Frame, options: Mapping[str, Any]) -> dict[str, Any]:

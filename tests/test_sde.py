@@ -82,10 +82,11 @@ def test_weak_order(id: str, bound: float) -> None:
 def test_without_noise_it_is_the_ode_solver(id: str, frame: str) -> None:
     ode, settled = STOCHASTIC[id].ode or ("dpmpp_1s", {})  # ddim is a row of its own
     for n in (1, 2, 5, 12, 20):
-        sigmas = fewstep.schedule("sgm_uniform", n, frame=frame)
-        plan, expected = fewstep.plan(id, sigmas, frame, eta=0.0), fewstep.plan(ode, sigmas, frame, **settled)
-        assert plan.calls == expected.calls
-        assert not plan.stochastic
+        for end in (0, "sigma_min"):
+            sigmas = fewstep.schedule("sgm_uniform", n, frame=frame, end=end)
+            plan, expected = fewstep.plan(id, sigmas, frame, eta=0.0), fewstep.plan(ode, sigmas, frame, **settled)
+            assert plan.calls == expected.calls
+            assert not plan.stochastic
 
 
 @pytest.mark.parametrize("id", STOCHASTIC)
@@ -117,6 +118,16 @@ def test_the_step_to_zero_has_no_noise(id: str) -> None:
 def test_a_regular_last_step_is_refused_with_noise() -> None:
     with pytest.raises(ValueError, match="with noise the step to sigma 0 is x = D"):
         fewstep.plan("dpmpp_2m_sde", fewstep.schedule("karras", 5), last="regular")
+
+
+def test_the_noise_form_warns_of_wide_steps() -> None:
+    wide, narrow = (fewstep.schedule("exponential", n, end="sigma_min") for n in (6, 12))
+    for id in ("dpm_solver_1_sde", "dpm_solver_2m_sde"):
+        (note,) = fewstep.plan(id, wide).notes
+        assert note.startswith("warning: a step of 1 in lambda; with noise the noise form is unstable above 0.7")
+        assert note in str(fewstep.plan(id, wide))
+        assert fewstep.plan(id, narrow).notes == fewstep.plan(id, wide, eta=0.0).notes == ()
+    assert fewstep.plan("dpmpp_2m_sde", wide).notes == fewstep.plan("deis_tab_sde", wide).notes == ()
 
 
 def test_noise_of_a_block_is_one_path() -> None:
