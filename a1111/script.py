@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 from modules import scripts
@@ -16,6 +18,8 @@ from .words import KEY, TITLE
 _SEEN = ("sampling", "scheduler", "steps")
 _HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
 _COLUMNS = 4
+#: a slider that is dragged asks for many plans, and the last must be answered last
+_IN_TURN = Lock()
 
 
 class FewstepScript(scripts.Script):  # type: ignore[misc]
@@ -30,6 +34,7 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
         self._of_host: dict[str, Any] = {}
         self._own: list[Any] = []
         self._others: tuple[Any, ...] = ()
+        self._sampler: Any = None
         # not in show(), which the host calls again for every elem_id
         for tab, names in _HOSTS.items():
             for name in names:
@@ -56,7 +61,7 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
             for first in range(0, len(fields()), _COLUMNS):
                 with gradio.Row():
                     self._own += [_component(gradio, each, self) for each in fields()[first : first + _COLUMNS]]
-            words = gradio.Markdown(preview.words(None), elem_id=self.elem_id("words"))
+            words = gradio.Markdown(lambda: preview.words(self._default()), elem_id=self.elem_id("words"))
             show = gradio.Checkbox(label="Show the plan", value=False, elem_id=self.elem_id("plan"))
             picture = gradio.Image(
                 type="pil",
@@ -67,8 +72,9 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
                 elem_id=self.elem_id("picture"),
             )
             told = gradio.Markdown(visible=False, elem_id=self.elem_id("told"))
-            meanings = gradio.Markdown(preview.meanings(None), elem_id=self.elem_id("meanings"))
-        self._others = (words, show, picture, told, meanings)
+            drawn = gradio.State(None)
+            meanings = gradio.Markdown(lambda: preview.meanings(self._default()), elem_id=self.elem_id("meanings"))
+        self._others = (words, show, picture, told, drawn, meanings)
         self._connect()
         self.infotext_fields = [
             (component, _paste(each.name)) for each, component in zip(fields(), self._own, strict=True)
@@ -81,16 +87,19 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
         names = _HOSTS["img2img" if self.is_img2img else "txt2img"]
         if not self._others or len(self._of_host) < len(names):
             return
-        words, show, picture, told, meanings = self._others
+        words, show, picture, told, drawn, meanings = self._others
         of_host = [self._of_host[name] for name in names]
         self._others, self._of_host = (), {}  # the API calls ui() again, outside of the page
-        sampler = of_host[0]
-        quiet: dict[str, Any] = {"show_progress": False}
-        sampler.change(_sampler, inputs=[sampler], outputs=[meanings, *self._own], **quiet)
+        self._sampler = sampler = of_host[0]
+        _answer(sampler, _sampler, [sampler], [meanings, *self._own])
         for each in (sampler, *self._own):
-            each.change(_words, inputs=[sampler, *self._own], outputs=[words], **quiet)
+            _answer(each, _words, [sampler, *self._own], [words])
         for each in (show, *of_host, *self._own):
-            each.change(_plan, inputs=[show, *self._own, *of_host], outputs=[picture, told], **quiet)
+            _answer(each, _plan, [show, drawn, *self._own, *of_host], [picture, told, drawn])
+
+    def _default(self) -> Any:
+        """The sampler that the page begins with, which a person may have saved as a default."""
+        return getattr(self._sampler, "value", None)
 
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
@@ -120,6 +129,14 @@ def _paste(name: str) -> Any:
     return value
 
 
+def _answer(component: Any, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+    """Calls a function at each change, and again: gradio 3 forgets what changes while it waits for an answer."""
+    known: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "show_progress": False}
+    for name in ("change", "release"):  # a slider's pointer is released after its last change
+        if hasattr(component, name):
+            getattr(component, name)(function, **known).then(function, **known)
+
+
 def _sampler(sampler: Any) -> list[Any]:
     import gradio
 
@@ -131,12 +148,16 @@ def _words(sampler: Any, *values: Any) -> str:
     return preview.words(sampler, values)
 
 
-def _plan(show: bool, *given: Any) -> tuple[Any, Any]:
+def _plan(show: bool, drawn: Any, *given: Any) -> tuple[Any, Any, Any]:
+    """drawn: for which values the picture was drawn; it is not drawn for them again."""
     import gradio
 
     if not show:
-        return gradio.update(visible=False), gradio.update(visible=False)
+        return gradio.update(visible=False), gradio.update(visible=False), None
+    if given == drawn:
+        return gradio.update(), gradio.update(), drawn
     own = len(fields())
     sampler, scheduler, steps, *rest = given[own:]
-    picture, told = preview.plan_picture(sampler, scheduler, steps, given[:own], *rest)
-    return gradio.update(value=picture, visible=picture is not None), gradio.update(value=told, visible=True)
+    with _IN_TURN:
+        picture, told = preview.plan_picture(sampler, scheduler, steps, given[:own], *rest)
+    return gradio.update(value=picture, visible=picture is not None), gradio.update(value=told, visible=True), given

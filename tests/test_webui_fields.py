@@ -240,11 +240,15 @@ def test_a_host_without_the_plot_gets_no_axes(host: Host) -> None:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
+MADE: list[Any] = []
+
+
 class Component:
     """Of gradio: remembers what it was made with and what was connected to it."""
 
     def __init__(self, *words: Any, **facts: Any) -> None:
-        self.facts, self.connected = facts, []
+        self.words, self.facts, self.connected = words, facts, []
+        MADE.append(self)
 
     def __enter__(self) -> None:
         return None
@@ -252,16 +256,19 @@ class Component:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def change(self, function: Any, **ends: Any) -> None:
+    def change(self, function: Any, **ends: Any) -> SimpleNamespace:
         self.connected.append((function, ends))
+        return SimpleNamespace(then=lambda again, **same: self.repeated((again, same)))
 
-    click = change
+    def repeated(self, answer: Any) -> None:
+        assert answer == self.connected[-1]
 
 
 @pytest.mark.parametrize("first", ["host", "ours"])
 def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     """The host may build its own components before ours or after, and asks for ours again for its API."""
-    kinds = ("Accordion", "Row", "Checkbox", "Markdown", "Image", "Dropdown", "Number")
+    MADE.clear()
+    kinds = ("Accordion", "Row", "Checkbox", "Markdown", "Image", "Dropdown", "Number", "State")
     monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(**dict.fromkeys(kinds, Component)))
     script = import_module("fewstep.a1111.script").FewstepScript()
     script.is_img2img = False
@@ -281,6 +288,11 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     # of the sampler depend the labels, the words and the plan; of the schedule type and the steps the plan
     assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
     assert [len(each.connected) for each in own] == [2] * len(own)
+    # the page begins with the sampler that a person has saved as a default
+    words = next(each.words[0] for each in MADE if each.facts.get("elem_id", "").endswith("words"))
+    assert "is the host's own" in words()
+    theirs["txt2img_sampling"].value = "Fewstep DPM++ 2S"
+    assert words().startswith("**DPM++ 2S**")
     assert read([each.facts["value"] for each in script.ui(False)]) == {}
     assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
 
