@@ -71,8 +71,10 @@ def plan_picture(
     row = row_of(label)
     if row is None:
         return None, "Only samplers whose names begin with Fewstep have a plan to show."
+    if row.adaptive:
+        return None, "Adaptive samplers find their steps while they run: there is no plan to show before."
     if not _loaded():
-        return None, "No model is loaded yet. Make a picture first: the plan depends on the model's noise levels."
+        return None, "No model is loaded yet, and the plan depends on its noise levels. Make a picture, then ask again."
     try:
         p = SimpleNamespace(
             is_hr_pass=False,

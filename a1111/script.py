@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
@@ -18,6 +18,9 @@ from .words import KEY, TITLE
 _SEEN = ("sampling", "scheduler", "steps")
 _HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
 _COLUMNS = 4
+#: so many fields are for most samplers; the others stand in an accordion of their own
+_MOST = 8
+_OTHERS = "For samplers with noise and adaptive ones"
 #: a slider that is dragged asks for many plans, and the last must be answered last
 _IN_TURN = Lock()
 
@@ -58,9 +61,9 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
 
         self._own = []
         with gradio.Accordion(TITLE, open=False, elem_id=self.elem_id("fewstep")):
-            for first in range(0, len(fields()), _COLUMNS):
-                with gradio.Row():
-                    self._own += [_component(gradio, each, self) for each in fields()[first : first + _COLUMNS]]
+            self._rows(gradio, fields()[:_MOST])
+            with gradio.Accordion(_OTHERS, open=False, elem_id=self.elem_id("more")):
+                self._rows(gradio, fields()[_MOST:])
             words = gradio.Markdown(lambda: preview.words(self._default()), elem_id=self.elem_id("words"))
             show = gradio.Checkbox(label="Show the plan", value=False, elem_id=self.elem_id("plan"))
             picture = gradio.Image(
@@ -81,6 +84,11 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
         ]
         self.paste_field_names = [KEY + each.name for each in fields()]
         return self._own
+
+    def _rows(self, gradio: Any, shown: Sequence[Choice]) -> None:
+        for first in range(0, len(shown), _COLUMNS):
+            with gradio.Row():
+                self._own += [_component(gradio, each, self) for each in shown[first : first + _COLUMNS]]
 
     def _connect(self) -> None:
         """Once the host's components and our own are there, in whichever order the page was built."""

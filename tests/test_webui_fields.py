@@ -325,3 +325,6 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     assert words.startswith("6 model calls. variant official")
     assert show(label, "Automatic", 6, ["genral"]) == (None, "No picture can be made with these options.")
     assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None
+    picture, words = show(sampler_label(SOLVERS["dpmpp_23"]), "Automatic", 6, DEFAULTS)
+    assert picture is None
+    assert words.startswith("Adaptive samplers find their steps")

@@ -139,8 +139,12 @@ class Page:
     # --- ours --------------------------------------------------------------------------------------------------------
 
     def open_accordion(self) -> None:
-        self.page.click(f"{self.own('fewstep')} .label-wrap")
+        self.page.click(f"{self.own('fewstep')} .label-wrap >> nth=0")
         self.page.wait_for_selector(self.own("variant"), state="visible", timeout=PATIENCE)
+
+    def open_more(self) -> None:
+        self.page.click(f"{self.own('more')} .label-wrap")
+        self.page.wait_for_selector(self.own("eta"), state="visible", timeout=PATIENCE)
 
     def show_plan(self, shown: bool = True) -> None:
         self.page.locator(f"{self.own('plan')} input").set_checked(shown)
