@@ -18,6 +18,11 @@ class Where(NamedTuple):
     end: int | str
 
 
+#: where orders in lambda are promised, and those of forms that are regular on flow from sigma 1 to 0
+ON_LAMBDA = (Where("ve", "exponential", "sigma_min"), Where("ve", "karras", "sigma_min"))
+ON_FLOW = (Where("flow", "sgm_uniform", 0), Where("flow", "flow_shift", 0))
+
+
 @dataclass(frozen=True)
 class Solver:
     """One published method.

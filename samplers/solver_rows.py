@@ -2,81 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .level import FRAMES, Frame, Level
-from .methods.adams import HALVED, MIDPOINT, Adams, MomentRule, multistep
-from .methods.blocks import rho_rk, singlestep
-from .methods.ddim import ddim
-from .plan import Call
+from . import solver_builds as builds
+from . import solver_reference_rows as references
+from .level import FRAMES
+from .methods.adams import HALVED, MIDPOINT, Adams
 from .solver_options import ADAPTIVE, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, variants
 from .solver_options import eta as eta_option
-from .solver_row import Solver, Where
-
-
-def _no_plan(*_: Any, **__: Any) -> list[Call]:
-    raise NotImplementedError("adaptive solvers have no plan")
-
-
-# --- from a row's options to its calls -------------------------------------------------------------------------------
-
-
-def _multistep(
-    method: Adams,
-    rules: Mapping[str, MomentRule],
-    frame: Frame,
-    levels: Sequence[Level],
-    *,
-    variant: str = "paper",
-    form: str = "",
-    start: str = "euler",
-    final: str = "off",
-    last: str = "denoise",
-    eta: float = 0.0,
-    s_noise: float = 1.0,
-) -> list[Call]:
-    _check_last(last, levels, eta)
-    if frame.name == "flow" and method.clock in ("time", "rho") and not eta:
-        method = Adams("velocity", "sigma", method.points)  # DEIS on flow; see the rows' notes
-    elif form:
-        method = Adams(form, method.clock, method.points)
-    rule = rules.get(variant)
-    return multistep(method, frame, levels, rule=rule, start=start, final=final == "on", last=last, eta=eta)
-
-
-def _check_last(last: str, levels: Sequence[Level], eta: float) -> None:
-    if eta and last == "regular" and levels[-1].sigma == 0.0:
-        raise ValueError("last is 'regular', but with noise the step to sigma 0 is x = D; leave it at auto or denoise")
-
-
-def _singlestep(
-    form: str,
-    order: int,
-    frame: Frame,
-    levels: Sequence[Level],
-    *,
-    eta: float = 0.0,
-    s_noise: float = 1.0,
-    last: str,
-    **options: str,
-) -> list[Call]:
-    _check_last(last, levels, eta)
-    return singlestep(frame, levels, form, order, last=last, eta=eta, **options)
-
-
-def _rho_rk(method: str, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
-    return rho_rk(frame, levels, method, **options)
-
-
-# --- rows ------------------------------------------------------------------------------------------------------------
+from .solver_row import ON_FLOW, ON_LAMBDA, Solver, Where
 
 _DPM, _DPMPP, _DEIS = "arXiv 2206.00927", "arXiv 2211.01095", "arXiv 2204.13902"
-_ON_LAMBDA = (Where("ve", "exponential", "sigma_min"), Where("ve", "karras", "sigma_min"))
-_ON_FLOW = (Where("flow", "sgm_uniform", 0), Where("flow", "flow_shift", 0))
-_ON_TIME = (Where("vp", "time_quadratic", "sigma_min"), *_ON_FLOW)
+_ON_TIME = (Where("vp", "time_quadratic", "sigma_min"), *ON_FLOW)
 
 
 def _ddim() -> Iterable[Solver]:
@@ -95,8 +35,8 @@ def _ddim() -> Iterable[Solver]:
             options=(eta_option(eta), S_NOISE),
             reference=reference,
             about="First order. ddim, dpm_solver_1s and dpmpp_1s are the same method; ddpm is ddim with eta 1.",
-            order_on=(*_ON_LAMBDA, *_ON_FLOW),
-            build=_ddim_steps,
+            order_on=(*ON_LAMBDA, *ON_FLOW),
+            build=builds.ddim_steps,
             ode=ode,
         )
 
@@ -117,13 +57,9 @@ def _first_order() -> Iterable[Solver]:
             options=(),
             reference=reference,
             about="First order. ddim, dpm_solver_1s and dpmpp_1s are the same method.",
-            order_on=(*_ON_LAMBDA, *_ON_FLOW),
-            build=partial(_multistep, Adams(form, "lambda", 1), {}),
+            order_on=(*ON_LAMBDA, *ON_FLOW),
+            build=partial(builds.multistep, Adams(form, "lambda", 1), {}),
         )
-
-
-def _ddim_steps(frame: Frame, levels: Sequence[Level], *, eta: float, s_noise: float) -> list[Call]:
-    return ddim(frame, levels, eta)
 
 
 #: id stem, label stem, family, form, paper
@@ -155,8 +91,8 @@ def _dpm_singlestep() -> Iterable[Solver]:
                 options=(variants("general", **texts), NODES, SPLIT, LAST),
                 reference=f"{paper}, singlestep, order {order}",
                 about=f"Singlestep: blocks of {order} calls, no history; lower orders use up the remainder.",
-                order_on=_ON_LAMBDA,
-                build=partial(_singlestep, form, order),
+                order_on=ON_LAMBDA,
+                build=partial(builds.singlestep, form, order),
                 aliases=(f"{stem}_fast",) if order == 3 else (),
             )
 
@@ -178,8 +114,8 @@ def _dpm_multistep() -> Iterable[Solver]:
             ),
             reference=f"{paper}, multistep, order 2",
             about="Multistep: one call per step, linear extrapolation in lambda.",
-            order_on=_ON_LAMBDA,
-            build=partial(_multistep, Adams(form, "lambda", 2), {"paper": MIDPOINT}),
+            order_on=ON_LAMBDA,
+            build=partial(builds.multistep, Adams(form, "lambda", 2), {"paper": MIDPOINT}),
         )
         yield Solver(
             id=f"{stem}_3m",
@@ -202,15 +138,15 @@ def _dpm_multistep() -> Iterable[Solver]:
             ),
             reference=f"{paper}, multistep, order 3",
             about="Multistep: one call per step, quadratic extrapolation in lambda.",
-            order_on=_ON_LAMBDA,
-            build=partial(_multistep, Adams(form, "lambda", 3), {"official": HALVED}),
+            order_on=ON_LAMBDA,
+            build=partial(builds.multistep, Adams(form, "lambda", 3), {"official": HALVED}),
         )
 
 
 def _deis_multistep() -> Iterable[Solver]:
     for stem, label, clock, what, section, where in (
         ("deis_tab", "DEIS tAB", "time", "the model's own time", "eq. 15", _ON_TIME),
-        ("deis_rhoab", "DEIS rhoAB", "rho", "rho ('lms' elsewhere)", "section 4", (*_ON_LAMBDA, *_ON_FLOW)),
+        ("deis_rhoab", "DEIS rhoAB", "rho", "rho ('lms' elsewhere)", "section 4", (*ON_LAMBDA, *ON_FLOW)),
     ):
         for degree in range(4):
             yield Solver(
@@ -225,7 +161,7 @@ def _deis_multistep() -> Iterable[Solver]:
                 reference=f"{_DEIS}, {section}",
                 about=f"Multistep: one call per step, a polynomial of degree {degree} in {what}.",
                 order_on=where,
-                build=partial(_multistep, Adams("noise", clock, degree + 1), {}),
+                build=partial(builds.multistep, Adams("noise", clock, degree + 1), {}),
                 notes={"flow": f"on flow this is flow_ab{degree + 1}: DEIS's idea in the form that is regular there"},
             )
 
@@ -248,8 +184,8 @@ def _deis_runge_kutta() -> Iterable[Solver]:
             options=(SPLIT, LAST),
             reference=f"{_DEIS}, section 4",
             about=f"Singlestep: blocks of {order} calls, Runge-Kutta on d(x/alpha) = eps d(rho).",
-            order_on=(*_ON_LAMBDA, *_ON_FLOW),
-            build=partial(_rho_rk, method),
+            order_on=(*ON_LAMBDA, *ON_FLOW),
+            build=partial(builds.rho_rk, method),
             notes={"flow": "on flow this is the same Runge-Kutta method on dx = v d(sigma)"},
         )
 
@@ -268,8 +204,8 @@ def _flow() -> Iterable[Solver]:
             reference=f"Adams-Bashforth on dx = v d(sigma); {_DEIS}'s idea in the velocity form",
             about=f"Multistep: one call per step, the velocity a polynomial of degree {points - 1} in sigma.",
             notes=dict.fromkeys(("ve", "vp"), f"its counterpart there is deis_rhoab{points - 1}"),
-            order_on=_ON_FLOW,
-            build=partial(_multistep, Adams("velocity", "sigma", points), {}),
+            order_on=ON_FLOW,
+            build=partial(builds.multistep, Adams("velocity", "sigma", points), {}),
         )
 
 
@@ -331,7 +267,7 @@ def _adaptive() -> Iterable[Solver]:
                 about=f"Adaptive: steps in lambda as long as the tolerance allows, at {order} calls each; a rejected "
                 f"one costs {order - 1} more. Only the ends of the schedule are used.",
                 order_on=(),
-                build=_no_plan,
+                build=builds.no_plan,
                 adaptive=True,
             )
 
@@ -342,4 +278,5 @@ def rows() -> Iterable[Solver]:
     deterministic = {row.id: row for family in families for row in family()}
     yield from deterministic.values()
     yield from _sde(deterministic)
+    yield from references.rows()
     yield from _adaptive()

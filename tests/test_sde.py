@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -80,13 +81,14 @@ def test_weak_order(id: str, bound: float) -> None:
 @pytest.mark.parametrize("id", STOCHASTIC)
 @pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
 def test_without_noise_it_is_the_ode_solver(id: str, frame: str) -> None:
-    ode, settled = STOCHASTIC[id].ode or ("dpmpp_1s", {})  # ddim is a row of its own
-    for n in (1, 2, 5, 12, 20):
-        for end in (0, "sigma_min"):
-            sigmas = fewstep.schedule("sgm_uniform", n, frame=frame, end=end)
-            plan, expected = fewstep.plan(id, sigmas, frame, eta=0.0), fewstep.plan(ode, sigmas, frame, **settled)
-            assert plan.calls == expected.calls
-            assert not plan.stochastic
+    row = STOCHASTIC[id]
+    ode, settled = row.ode or ("dpmpp_1s", {})  # ddim is a row of its own
+    variants = [{}] if len(row.orders) == 1 else [{}, *({"variant": variant} for variant in row.orders)]
+    for n, end, variant in itertools.product((1, 2, 5, 12, 20), (0, "sigma_min"), variants):
+        sigmas = fewstep.schedule("sgm_uniform", n, frame=frame, end=end)
+        plan = fewstep.plan(id, sigmas, frame, eta=0.0, **variant)
+        assert plan.calls == fewstep.plan(ode, sigmas, frame, **{**settled, **variant}).calls
+        assert not plan.stochastic
 
 
 @pytest.mark.parametrize("id", STOCHASTIC)

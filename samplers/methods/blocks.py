@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ..level import Frame, Level
-from ..plan import Call, Writer
+from ..plan import Call
 from ..quadrature import CLOCKS, deviation, moments, scale
+from ..writer import Writer
 from .tableaus import EULER, HEUN, KUTTA3, MIDPOINT, RK4, Tableau, exp_rk2, exp_rk3, rk2, rk3, too_close
 
 # --- how n intervals become blocks -----------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def sizes(order: int, levels: Sequence[Level], split: str, last: str, longest_to
 # --- writing one block -----------------------------------------------------------------------------------------------
 
 #: Weight of a prediction in a stage: the tableau's entry times this, at the stage's level, for a block of `width`.
-_UNITS = {
+UNITS = {
     ("noise", "lambda"): lambda level, width: -level.sigma * width,
     ("data", "lambda"): lambda level, width: level.alpha * width,
     ("noise", "rho"): lambda level, width: level.alpha * width,
@@ -66,12 +67,12 @@ _UNITS = {
 def _write(writer: Writer, at: Sequence[Level], tableau: Tableau, form: str, clock: str, keeps: str | None) -> None:
     """The stages of a block at the levels `at` (start, inner nodes, end)."""
     s, frame = at[0], writer.frame
-    eta = writer.strength(form, at[-1]) if clock == "lambda" else 0.0
+    eta = writer.strength(form, s, at[-1]) if clock == "lambda" else 0.0
     width = (CLOCKS[clock](frame, at[-1]) - CLOCKS[clock](frame, s)) * (1.0 + eta)
     rows = [*tableau.a, tableau.b]
     for i, (row, target) in enumerate(zip(rows, at[1:], strict=True)):
         closes = i == len(rows) - 1
-        unit = _UNITS[form, clock](target, width)
+        unit = UNITS[form, clock](target, width)
         writer.step(
             target,
             scale(form, s, target, eta),
@@ -105,7 +106,7 @@ def write_single(writer: Writer, t: Level, form: str, clock: str, keeps: str | N
         form = keeps = "data"  # x = D: in half precision too, the answer itself and not x - sigma eps
     if not (math.isfinite(s.lam) and math.isfinite(t.lam)):
         clock = writer.frame.regular[1]
-    eta = writer.strength(form, t)
+    eta = writer.strength(form, s, t)
     mu, noise = moments(form, clock, writer.frame, s, t, 1, eta), deviation(form, s, t, eta)
     writer.step(t, scale(form, s, t, eta), mu, of=form, keeps=keeps, clock=clock, exact_degree=0, noise=noise)
 
@@ -134,7 +135,7 @@ def write_exponential(
     """
 
     def tableau(c: Sequence[float]) -> Tableau:
-        width = (1.0 + writer.strength(form, levels[-1])) * (levels[-1].lam - levels[0].lam)
+        width = (1.0 + writer.strength(form, levels[0], levels[-1])) * (levels[-1].lam - levels[0].lam)
         z = width if form == "noise" else -width
         return exp_rk2(z, c[1], variant) if len(c) == 2 else exp_rk3(z, c[1], c[2], variant)
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 
 from ..level import Frame, Level
-from ..plan import Call, Writer
+from ..plan import Call
+from ..writer import Writer
 from .blocks import write_single
 
 

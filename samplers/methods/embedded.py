@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..level import Frame, Level
-from ..plan import Call, Plan, Writer
+from ..plan import Call, Plan
+from ..writer import Writer
 from .blocks import PAPER_NODES, write_exponential, write_regular, write_single
 
 

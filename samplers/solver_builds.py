@@ -1,0 +1,66 @@
+"""From a row's options to its calls: what the rows of the solver table build with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .level import Frame, Level
+from .methods import adams, blocks, ddim
+from .plan import Call
+
+
+def ddim_steps(frame: Frame, levels: Sequence[Level], *, eta: float, s_noise: float) -> list[Call]:
+    return ddim.ddim(frame, levels, eta)
+
+
+def no_plan(*_: Any, **__: Any) -> list[Call]:
+    raise NotImplementedError("adaptive solvers have no plan")
+
+
+def multistep(
+    method: adams.Adams,
+    rules: Mapping[str, adams.MomentRule | None],
+    frame: Frame,
+    levels: Sequence[Level],
+    *,
+    variant: str = "paper",
+    form: str = "",
+    start: str = "euler",
+    final: str = "off",
+    last: str = "denoise",
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+) -> list[Call]:
+    _check_last(last, levels, eta)
+    if frame.name == "flow" and method.clock in ("time", "rho") and not eta:
+        method = replace(method, form="velocity", clock="sigma")  # DEIS on flow; see the rows' notes
+    elif form:
+        method = replace(method, form=form)
+    rule = rules.get(variant)
+    return adams.multistep(method, frame, levels, rule=rule, start=start, final=final == "on", last=last, eta=eta)
+
+
+def _check_last(last: str, levels: Sequence[Level], eta: float) -> None:
+    if eta and last == "regular" and levels[-1].sigma == 0.0:
+        raise ValueError("last is 'regular', but with noise the step to sigma 0 is x = D; leave it at auto or denoise")
+
+
+def singlestep(
+    form: str,
+    order: int,
+    frame: Frame,
+    levels: Sequence[Level],
+    *,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+    last: str,
+    **options: str,
+) -> list[Call]:
+    _check_last(last, levels, eta)
+    return blocks.singlestep(frame, levels, form, order, last=last, eta=eta, **options)
+
+
+def rho_rk(method: str, frame: Frame, levels: Sequence[Level], **options: str) -> list[Call]:
+    return blocks.rho_rk(frame, levels, method, **options)
