@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -161,6 +162,39 @@ def test_diffusers_deis_is_dpm_solver_multistep(frame: str) -> None:
             check(make(id, sigmas, frame, variant=variant, final=final), theirs)
 
 
+@pytest.mark.parametrize(("kind", "end"), [("bh1", "sigma_min"), ("bh2", "sigma_min"), ("bh2", "zero")])
+@pytest.mark.parametrize("frame", ["vp", "flow"])
+def test_diffusers_unipc(kind: str, frame: str, end: str) -> None:
+    """At sigma 0, where h is infinite, its bh1 is NaN (inf * 0), and so is bh2 at more than order 1."""
+    for order, n, lower in itertools.product((2, 3), (1, 2, 3, 7, 16), (True, False)):
+        if end == "zero" and not lower:
+            continue
+        sigmas = levels_for(frame, n, end)
+        theirs = diffusers_run(
+            "UniPCMultistepScheduler", sigmas, frame == "flow", solver_order=order, solver_type=kind,
+            lower_order_final=lower, final_sigmas_type=end, use_flow_sigmas=frame == "flow",
+        )  # fmt: skip
+        final = "on" if lower else "off"
+        check(make(f"unipc_{order}", sigmas, frame, variant=kind, final=final, last="denoise"), theirs)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.6, 1.0])
+def test_diffusers_sa_solver(tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With noise its means are compared, z = 0. Only down to sigma_min: it makes NaN of sigma 0."""
+    module = importlib.import_module("diffusers.schedulers.scheduling_sasolver")
+    monkeypatch.setattr(module, "randn_tensor", lambda shape, **_: torch.zeros(shape, dtype=torch.float64))
+    strength = torch.tensor(tau, dtype=torch.float64)
+    for n, lower in itertools.product((1, 2, 3, 7, 16), (True, False)):
+        sigmas = levels_for("vp", n, "sigma_min")
+        theirs = diffusers_run(
+            "SASolverScheduler", sigmas, predictor_order=3, corrector_order=4, tau_func=lambda _: strength,
+            lower_order_final=lower, algorithm_type="data_prediction",
+        )  # fmt: skip
+        final = "on" if lower else "off"
+        plan = make("sa_solver", sigmas, "vp", variant="bh1", final=final, last="denoise", eta=tau**2, s_noise=0.0)
+        check(plan, theirs)
+
+
 def test_diffusers_flow_match_euler() -> None:
     for end in ("zero", "sigma_min"):
         for n in (1, 5):
@@ -294,6 +328,33 @@ def test_k_diffusion_dpm_solver_fast(k_diffusion: ModuleType, calls: int) -> Non
     plan = fewstep.plan("dpm_solver_fast", sigmas, "ve", variant="paper", nodes="paper", split="official")
     assert [i for i, call in enumerate(plan, 1) if call.closes] == list(accumulate(sizes))
     check(plan, theirs)
+
+
+# --- older methods ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", ["ipndm", "pndm"])
+def test_published_weights_of_pndm(id: str) -> None:
+    """Multiples of the first-order weight on the noise, on flow on the velocity (arXiv 2202.09778, eq. 12 and 13)."""
+    published = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]]
+    for frame, schedule in (("ve", "karras"), ("vp", "time_uniform"), ("flow", "flow_shift")):
+        sigmas = fewstep.schedule(schedule, 7, frame=frame, end="sigma_min")
+        plan, form = fewstep.plan(id, sigmas, frame), "velocity" if frame == "flow" else "noise"
+        _, rows = Probe(plan.frame, form, len(plan)).run(ours(plan))
+        for i, (call, before, after) in enumerate(zip(plan, rows, rows[1:], strict=False)):
+            s, t = call.level, call.target
+            whole = t.sigma - s.sigma if form == "velocity" else t.alpha * (t.rho - s.rho)
+            expected = before * (1.0 if form == "velocity" else t.alpha / s.alpha)
+            for age, weight in enumerate(published[min(i, 3)]):
+                expected[1 + i - age] += whole * weight
+            assert coefficients_differ(after[None], expected[None]) <= CLOSE
+
+
+@pytest.mark.parametrize(("id", "same"), [("heun", "deis_rhork_heun"), ("ab_v", "deis_rhoab3")])
+def test_one_method_under_two_names(id: str, same: str) -> None:
+    for frame, n, last in itertools.product(("ve", "vp", "flow"), (1, 2, 5, 10, 20), ("regular", "denoise")):
+        sigmas = fewstep.schedule("sgm_uniform", n, frame=frame)
+        assert make(id, sigmas, frame, last=last).calls == make(same, sigmas, frame, last=last).calls
 
 
 # --- first order is DDIM ---------------------------------------------------------------------------------------------

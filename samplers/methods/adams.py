@@ -76,7 +76,7 @@ def multistep(
 
     rule   None integrates the polynomial exactly
     start  euler: 1, 2, 3, ... predictions;  2s: a second-order block on the first three levels, both answers history
-    final  lower order at the end: min(points, steps left)
+    final  lower order at the end: min(points, steps left); a corrector has one point more
     last   the step to sigma 0. regular: the frame's regular form and clock, full order;  denoise: x = D
     """
     writer, n = Writer(frame, levels, eta), len(levels) - 1
@@ -86,7 +86,7 @@ def multistep(
         _write_start(writer, levels[:3], method.form)
     while (i := len(writer.calls)) < n:
         if method.corrector and i:
-            steps.correct(i)
+            steps.correct(i, min(method.corrector, i + 1, n - i + 2 if final else n))
         points = min(method.points, i + 1, n - i if final else n)
         steps.write(i, 1 if last == "denoise" and levels[i + 1].sigma == 0.0 else points)
     return writer.calls
@@ -131,10 +131,9 @@ class _Steps:
             noise=made.noise,
         )
 
-    def correct(self, i: int) -> None:
+    def correct(self, i: int, points: int) -> None:
         """The step to level i again, with the prediction there among those that it combines."""
-        form = self._form(i - 1)
-        made = self._combination(form, i - 1, i, min(self.method.corrector, i + 1))
+        made = self._combination(self._form(i - 1), i - 1, i, points)
         if made is not None:
             self.writer.redo(
                 made.scale, made.weights, of=made.form, clock=made.clock, exact_degree=made.exact_degree
