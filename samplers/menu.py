@@ -35,6 +35,8 @@ SHORT = (
     "dpmpp_3m_sde",
     "dpm_solver_2m_sde",
     "deis_tab_sde",
+    "unipc_3",
+    "sa_solver",
 )
 
 

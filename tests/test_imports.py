@@ -19,9 +19,11 @@ LAYERS = (
     ("times", "options"),
     ("level",),
     ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
-    ("methods.tableaus", "schedule_formulas", "solver_row"),
+    ("methods.tableaus", "schedule_formulas", "solver_row", "writer"),
     ("methods.blocks", "schedules"),
     ("methods.adams", "methods.ddim", "methods.embedded"),
+    ("solver_builds",),
+    ("solver_reference_rows",),
     ("solver_rows",),
     ("solvers",),
 )
