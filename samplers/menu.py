@@ -35,7 +35,7 @@ SHORT = (
     "dpmpp_3m_sde",
     "dpm_solver_2m_sde",
     "deis_tab_sde",
-    "unipc_3",
+    "unipc_2",
     "sa_solver",
 )
 
