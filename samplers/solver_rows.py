@@ -12,7 +12,7 @@ from .methods.adams import HALVED, MIDPOINT, Adams, MomentRule, multistep
 from .methods.blocks import rho_rk, singlestep
 from .methods.ddim import ddim
 from .plan import Call
-from .solver_options import ADAPTIVE, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, variants
+from .solver_options import ADAPTIVE, BLACK_BOX, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, variants
 from .solver_options import eta as eta_option
 from .solver_row import Solver, Where
 
@@ -336,6 +336,27 @@ def _adaptive() -> Iterable[Solver]:
             )
 
 
+def _black_box() -> Iterable[Solver]:
+    yield Solver(
+        id="rk45",
+        label="RK45",
+        family="References",
+        orders={"paper": 5},
+        form="noise",
+        calls=6,
+        frames=FRAMES,
+        options=BLACK_BOX,
+        reference="Dormand & Prince 1980 as in scipy.integrate.RK45; arXiv 2011.13456, appendix D.4",
+        about="Adaptive, a black-box ODE solver to compare with: 6 calls a step, and 6 for a rejected one. Only the ends "
+        "of the schedule are used.",
+        order_on=(),
+        build=_no_plan,
+        notes={"flow": "on flow it integrates dx = v d(sigma)"},
+        adaptive=True,
+        adaptive_run="rk45",
+    )
+
+
 def rows() -> Iterable[Solver]:
     """Every row, in menu order."""
     families = (_ddim, _first_order, _dpm_singlestep, _dpm_multistep, _deis_multistep, _deis_runge_kutta, _flow)
@@ -343,3 +364,4 @@ def rows() -> Iterable[Solver]:
     yield from deterministic.values()
     yield from _sde(deterministic)
     yield from _adaptive()
+    yield from _black_box()
