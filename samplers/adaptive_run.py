@@ -27,7 +27,7 @@ class Attempt:
                 and from flow sigma 1 where steps are chosen in lambda
     accepted    whether the run went on from `end`; otherwise it tries again from `start`
     calls       model calls made so far
-    progress    how much of the way is done, 0..1: in lambda, or, where a run controls a step from flow sigma 1, in sigma
+    progress    how much of the way is done, 0..1: in lambda, or in sigma by rk45 on flow
     """
 
     i: int
@@ -125,9 +125,9 @@ class Run:
         """From levels[0] to levels[-1]; a Turn for each attempt."""
         raise NotImplementedError
 
-    def end(self, target: Level, last: str) -> Generator[Turn, None, None]:
-        """The one step of an interval over which nothing is controlled."""
-        plan = end_step(self.row.id, self.frame, self.at, target, self.row.order, last)
+    def end(self, target: Level, order: int) -> Generator[Turn, None, None]:
+        """The one step of an interval over which nothing is controlled, of that order unless it is x = D."""
+        plan = end_step(self.row.id, self.frame, self.at, target, order, str(self.options["last"]))
         out, denoised = self.carry_out(plan, Memory())
         yield self.tried(target, (), True, denoised)
         self.x, self.at = out, target

@@ -68,11 +68,11 @@ class PairRun(Run):
         """Between the levels of finite lambda as the tolerance allows; each interval beyond them in one step."""
         finite = [level for level in levels if math.isfinite(level.lam)]
         if levels[0].alpha == 0.0:
-            yield from self.end(levels[1], str(self.options["last"]))
+            yield from self.end(levels[1], self.row.order)
         if len(finite) > 1:
             yield from self._between(finite[-1])
         if self.at != levels[-1]:
-            yield from self.end(levels[-1], str(self.options["last"]))
+            yield from self.end(levels[-1], self.row.order)
 
     def _between(self, stop: Level) -> Generator[Turn, None, None]:
         """From here to `stop` in as many steps as the tolerance takes."""

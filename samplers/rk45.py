@@ -41,6 +41,8 @@ _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1
 _STAGES = len(_ERROR) - 1
 #: before the first attempt: the slope at the start, and one by which scipy finds a first step
 _START = 2
+#: calls of the step to sigma 0 that keeps its order: the model cannot be asked at 0, as a step of scipy's would
+_END = 3
 #: scipy warns below this rtol, and takes it instead
 _LEAST_RTOL = 100 * np.finfo(np.float64).eps
 #: not 0, so that a number that is 0 and stays 0 has no error
@@ -61,12 +63,12 @@ class RK45Run(Run):
     atol_per_rtol = 1.0
 
     def turns(self, levels: Sequence[Level]) -> Generator[Turn, None, None]:
-        """From the first level to the last positive one as the tolerance allows; to sigma 0 in one step, x = D."""
+        """From the first level to the last positive one as the tolerance allows; to sigma 0 in one step."""
         positive = [level for level in levels if level.sigma]
         if len(positive) > 1 and self.x.numel():
             yield from self._between(positive[-1])
         if self.at != levels[-1]:
-            yield from self.end(levels[-1], "denoise")
+            yield from self.end(levels[-1], _END)
 
     def _between(self, stop: Level) -> Generator[Turn, None, None]:
         from scipy.integrate import RK45

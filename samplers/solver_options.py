@@ -57,9 +57,7 @@ def variants(default: str, **texts: str) -> Option:
     return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
 
 
-_MAX_CALLS = Option(
-    "max_calls", 10000.0, "model calls at most; a run that would need more stops", low=1.0, high=1e6
-)
+_MAX_CALLS = Option("max_calls", 10000.0, "model calls at most; a run that would need more stops", low=1.0, high=1e6)
 #: of the solvers adaptive in lambda; the defaults are the papers' and k-diffusion's
 ADAPTIVE = (
     Option("rtol", 0.05, "error allowed in a step, as a share of the latent", low=0.0, high=1.0),
@@ -83,7 +81,7 @@ ADAPTIVE = (
 )
 #: of rk45. Its steps are in sigma, so it has no h_init; rtol ends where float64 does.
 BLACK_BOX = (
-    Option("rtol", 1e-3, "error allowed in a step, as a share of the latent", low=1e-13, high=1.0),
+    Option("rtol", 1e-4, "error allowed in a step, as a share of the latent", low=1e-13, high=1.0),
     Option(
         "atol",
         -1.0,

@@ -345,13 +345,13 @@ def _black_box() -> Iterable[Solver]:
         form="noise",
         calls=6,
         frames=FRAMES,
-        options=BLACK_BOX,
+        options=(*BLACK_BOX, LAST),
         reference="Dormand & Prince 1980 as in scipy.integrate.RK45; arXiv 2011.13456, appendix D.4",
-        about="Adaptive, a black-box ODE solver to compare with: 6 calls a step, and 6 for a rejected one. Only the ends "
-        "of the schedule are used.",
+        about="Adaptive, a black-box ODE solver to compare with: 6 calls for each step, and for each rejected one; to "
+        "sigma 0 one step, x = D, or of third order. Only the ends of the schedule are used.",
         order_on=(),
         build=_no_plan,
-        notes={"flow": "on flow it integrates dx = v d(sigma)"},
+        notes={"flow": "on flow it integrates dx = v d(sigma), on ve and vp d(x/alpha) = eps d(rho)"},
         adaptive=True,
         adaptive_run="rk45",
     )
