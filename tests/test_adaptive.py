@@ -475,7 +475,10 @@ def test_another_shape_is_refused() -> None:
 @pytest.mark.parametrize("frame", LEVELS)
 @pytest.mark.parametrize("id", ADAPTIVE)
 def test_precision(id: str, frame: str, dtype: torch.dtype) -> None:
-    """In half precision it ends in about as many calls: the estimate is a difference of weights, not of states."""
+    """In half precision it ends in about as many calls: the estimate is a difference of weights, not of states.
+
+    (Of rk45 this holds at tolerances above the rounding of the answers; see test_rk45.)
+    """
     inner, x, levels = problem(frame, 8)
 
     def model(x: Tensor, sigma: Tensor) -> Tensor:
@@ -484,8 +487,8 @@ def test_precision(id: str, frame: str, dtype: torch.dtype) -> None:
     x = x.to(dtype)
     before = x.clone()
     exact = SMOOTH.exact(x.double(), frame, [levels[0], levels[-1]])[-1]
-    # the loose pair of rk45 is as far from the solution at 1e-3 as those of lower order at 0.05
-    for rtol, allowed in ((0.05, 0.1), (0.01, 0.01)) if id in PAIRS else ((1e-3, 0.1), (1e-4, 0.01)):
+    # rk45 steps wider: its rtol 1e-3 gives an error between those of 0.05 and 0.01 in the others (measured)
+    for rtol, allowed in ((0.05, 0.1), (0.01, 0.01)) if id in PAIRS else ((1e-2, 0.1), (1e-3, 0.01)):
         result, double = (fewstep.adaptive(model, each, levels, id, frame, rtol=rtol) for each in (x, x.double()))
         off, base = rms(result.x.double() - exact), rms(double.x - exact)
         print(f"{id} {frame} {dtype} {rtol}: {result.calls} and {double.calls} calls, error {off:.1e} and {base:.1e}")
