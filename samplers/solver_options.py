@@ -85,7 +85,7 @@ BLACK_BOX = (
     Option(
         "atol",
         -1.0,
-        "error allowed in a step, besides; -1: rtol, as published (both 1e-5)",
+        "rk45: allowed besides rtol's share; -1: rtol, as published (both 1e-5)",
         low=-1.0,
         high=1.0,
     ),

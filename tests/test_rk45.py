@@ -52,6 +52,7 @@ def test_the_numbers_of_solve_ivp(frame: str, batch: int, rtol: float) -> None:
         result = fewstep.adaptive(of.model(frame), x, [start, stop], "rk45", frame, rtol=rtol)
         theirs = solve_ivp(of, x, frame, start, stop, rtol * batch**-0.5, rtol * batch**-0.5)
         alpha = 1.0 if frame == "flow" else where.level(stop).alpha
+        # the same sums in another order: measured below 3e-12, for states of size 1
         np.testing.assert_allclose(result.x.numpy().ravel(), alpha * theirs.y[:, -1], rtol=1e-10, atol=1e-11)
         ends = [each.end.host for each in result.attempts if each.accepted]
         # a width is a power of an estimate, which is a difference: measured below 1e-9
@@ -131,7 +132,7 @@ def test_vp_is_ve_in_another_scale() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("frame", ["ve", "flow"])
 def test_a_tolerance_below_the_models_rounding_costs_calls_and_ends(frame: str, dtype: torch.dtype) -> None:
-    """Measured at rtol 1e-4 and 1e-5 (bfloat16, the worst): 3.6 and 5.3 times the calls of float64."""
+    """Measured at rtol 1e-4 and 1e-5: up to 2.9 and 8.4 times the calls of float64, both on flow in bfloat16."""
     start, stop = ENDS[frame]
     x = SMOOTH.start(frame, start, 4).to(dtype)
 
