@@ -96,9 +96,7 @@ def test_the_error_falls_with_rtol(id: str, options: dict[str, Any], frame: str)
     """At least 3 times per 10 times in rtol, from 1e-2 to 1e-5. Measured 5 to 60 times at order 2 and 3."""
     model, x, levels = problem(frame)
     exact = SMOOTH.exact(x, frame, [levels[0], levels[-1]])[-1]
-    runs = [
-        fewstep.adaptive(model, x, levels, id, frame, rtol=r, **options) for r in (1e-2, 1e-3, 1e-4, 1e-5)
-    ]
+    runs = [fewstep.adaptive(model, x, levels, id, frame, rtol=r, **options) for r in (1e-2, 1e-3, 1e-4, 1e-5)]
     errors = [rms(run.x - exact) for run in runs]
     found = [f"{error:.1e} at {run.calls} calls" for error, run in zip(errors, runs, strict=True)]
     print(f"{id} {options} on {frame}: {', '.join(found)}")

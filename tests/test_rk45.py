@@ -35,7 +35,9 @@ def solve_ivp(of: Any, x: Tensor, frame: str, start: float, stop: float, rtol: f
         return ((on_state * state + on_denoised * denoised) / level.sigma).numpy().ravel()
 
     scale = 1.0 if frame == "flow" else where.level(start).alpha
-    solution = scipy.integrate.solve_ivp(slope, (start, stop), (x / scale).numpy().ravel(), "RK45", rtol=rtol, atol=atol)
+    solution = scipy.integrate.solve_ivp(
+        slope, (start, stop), (x / scale).numpy().ravel(), "RK45", rtol=rtol, atol=atol
+    )
     assert solution.success, solution.message
     return solution
 
@@ -142,7 +144,9 @@ def test_a_tolerance_below_the_models_rounding_costs_calls_and_ends(frame: str, 
         return SMOOTH.model(frame)(x.double(), sigma).to(x.dtype)
 
     for rtol in (1e-4, 1e-5):
-        half, double = (fewstep.adaptive(model, each, [start, stop], "rk45", frame, rtol=rtol) for each in (x, x.double()))
+        half, double = (
+            fewstep.adaptive(model, each, [start, stop], "rk45", frame, rtol=rtol) for each in (x, x.double())
+        )
         print(f"{frame} {dtype} {rtol}: {half.calls} and {double.calls} calls")
         assert half.calls <= 10 * double.calls
         assert rms(half.x.double() - double.x) <= 2 * torch.finfo(dtype).eps
