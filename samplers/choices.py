@@ -33,6 +33,9 @@ ORDER = (
     "max_calls",
 )
 
+#: what a choice once began as: saved work may hold it beside solvers that have no such option
+_FORMER = {"rtol": 0.05}
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -83,6 +86,7 @@ def moved(row: Solver, values: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {each.name: each.default for each in choices()}
     given = {name: value for name, value in values.items() if value != defaults.get(name)}
     offered = {option.name: option for option in row.options}
+    given = {name: value for name, value in given.items() if name in offered or value != _FORMER.get(name)}
     for name, value in given.items():
         if name not in offered and name in defaults:
             others = [other.id for other in solvers().values() if any(option.name == name for option in other.options)]

@@ -161,8 +161,8 @@ def drive_adaptive(
     count: int = 0,
     **options: Any,
 ) -> Tensor:
-    """An adaptive solver as hosts expect a sampler function to be: a progress bar, by the way in lambda that is done,
-    unless `disable`; a callback per attempt, k-diffusion's dict with the attempt besides. What is raised: `adaptive`.
+    """An adaptive solver as hosts expect a sampler function to be: a progress bar, by the way that is done, unless
+    `disable`; a callback per attempt, k-diffusion's dict with the attempt besides. What is raised: `adaptive`.
 
     count  of steps that the host shows: `i` then is the way done in these steps, and not the number of the attempt
     """

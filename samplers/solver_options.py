@@ -57,7 +57,8 @@ def variants(default: str, **texts: str) -> Option:
     return Option("variant", default, "; ".join(f"{name}: {text}" for name, text in texts.items()), tuple(texts))
 
 
-#: of the adaptive solvers; the defaults are the papers' and k-diffusion's
+_MAX_CALLS = Option("max_calls", 10000.0, "model calls at most; a run that would need more stops", low=1.0, high=1e6)
+#: of the solvers adaptive in lambda; the defaults are the papers' and k-diffusion's
 ADAPTIVE = (
     Option("rtol", 0.05, "error allowed in a step, as a share of the latent", low=0.0, high=1.0),
     Option(
@@ -76,7 +77,19 @@ ADAPTIVE = (
     ),
     Option("h_init", 0.05, "width in lambda of the first step that is tried", low=1e-4, high=10.0),
     Option("safety", 0.9, "factor on the next step, for the papers' controller", low=0.1, high=1.0),
-    Option("max_calls", 10000.0, "model calls at most; a run that would need more stops", low=1.0, high=1e6),
+    _MAX_CALLS,
+)
+#: of rk45. Its steps are in sigma, so it has no h_init; rtol ends where float64 does.
+BLACK_BOX = (
+    Option("rtol", 1e-4, "error allowed in a step, as a share of the latent", low=1e-13, high=1.0),
+    Option(
+        "atol",
+        -1.0,
+        "rk45: allowed besides rtol's share; -1: rtol, as published (both 1e-5)",
+        low=-1.0,
+        high=1.0,
+    ),
+    _MAX_CALLS,
 )
 
 

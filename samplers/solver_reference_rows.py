@@ -8,7 +8,7 @@ from functools import partial
 from . import solver_builds as builds
 from .level import FRAMES
 from .methods.adams import MIDPOINT, STRAIGHT, Adams, MomentRule
-from .solver_options import FINAL, LAST, S_NOISE, SPLIT, eta, variants
+from .solver_options import BLACK_BOX, FINAL, LAST, S_NOISE, SPLIT, eta, variants
 from .solver_row import ON_FLOW, ON_LAMBDA, Solver
 
 #: variant -> what is done to a step of two predictions; longer ones are the same in all
@@ -124,7 +124,29 @@ def _older() -> Iterable[Solver]:
     )
 
 
+def _black_box() -> Iterable[Solver]:
+    yield Solver(
+        id="rk45",
+        label="RK45",
+        family="Reference",
+        orders={"paper": 5},
+        form="noise",
+        calls=6,
+        frames=FRAMES,
+        options=(*BLACK_BOX, LAST),
+        reference="Dormand & Prince 1980 as in scipy.integrate.RK45; arXiv 2011.13456, appendix D.4",
+        about="Adaptive, a black-box ODE solver to compare with: 6 calls for each step, and for each rejected one; to "
+        "sigma 0 one step, x = D, or of third order. Only the ends of the schedule are used.",
+        order_on=(),
+        build=builds.no_plan,
+        notes={"flow": "on flow it integrates dx = v d(sigma), on ve and vp d(x/alpha) = eps d(rho)"},
+        adaptive=True,
+        adaptive_run="rk45",
+    )
+
+
 def rows() -> Iterable[Solver]:
     """Every row, in menu order."""
     yield from _correctors()
     yield from _older()
+    yield from _black_box()

@@ -33,6 +33,7 @@ class Solver:
     form      the straight form of its prediction: noise, data or velocity
     calls     model calls per step; a step of k calls spans k intervals, so that n steps of a schedule are n calls
     adaptive  it chooses its steps while it runs (see `samplers/adaptive.py`): no plan, no number of calls known before
+    adaptive_run  how it then chooses them: a name in `adaptive.RUNS`
     frames    state conventions on which it is defined
     notes     frame -> what a user should know about this solver there
     ode       id and options of the deterministic solver that it is at eta 0, if that is another row
@@ -54,6 +55,7 @@ class Solver:
     notes: Mapping[str, str] = field(default_factory=dict)
     ode: tuple[str, Mapping[str, Any]] | None = None
     adaptive: bool = False
+    adaptive_run: str = "pair"
 
     @property
     def stochastic(self) -> bool:

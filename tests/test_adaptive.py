@@ -16,13 +16,20 @@ import numpy as np
 import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, SMOOTH, Mixture
-from fewstep.samplers.adaptive import CONTROLLERS, Attempt, NotConvergedError, Result, Turn
+from fewstep.samplers.adaptive import RUNS, Attempt, NotConvergedError, Result, Turn
 from fewstep.samplers.methods.embedded import pair
+from fewstep.samplers.pair_run import CONTROLLERS
 from fewstep.samplers.run import Memory, steps
-from harness import FIXED, finish, rms, slope
+from harness import FIXED, finish, offered, rms, slope
 
 Tensor = torch.Tensor
 ADAPTIVE = {id: row for id, row in fewstep.solvers().items() if row.adaptive}
+#: those with steps in lambda; more of rk45 is in tests/test_rk45.py
+PAIRS = {id: row for id, row in ADAPTIVE.items() if row.adaptive_run == "pair"}
+#: each with each of its controllers
+CONTROLLED = [(id, {"controller": each}) for id in PAIRS for each in CONTROLLERS] + [
+    (id, {}) for id in ADAPTIVE if id not in PAIRS
+]
 #: frame -> levels: VE to sigma_min, flow from exactly 1 to exactly 0
 LEVELS = {
     "ve": fewstep.schedule("karras", 10, frame="ve", end="sigma_min"),
@@ -54,11 +61,12 @@ def problem(frame: str, batch: int = 16, of: Mixture = SMOOTH) -> tuple[Callable
 
 
 def test_the_rows() -> None:
-    assert list(ADAPTIVE) == ["dpm_solver_12", "dpm_solver_23", "dpmpp_23"]
-    for row in ADAPTIVE.values():
+    assert list(ADAPTIVE) == [*PAIRS, "rk45"] == ["dpm_solver_12", "dpm_solver_23", "dpmpp_23", "rk45"]
+    assert {row.adaptive_run for row in ADAPTIVE.values()} == RUNS.keys()
+    assert all(row.frames == ("ve", "vp", "flow") for row in ADAPTIVE.values())
+    for row in PAIRS.values():
         defaults = {option.name: option.default for option in row.options}
         assert (defaults["rtol"], defaults["h_init"], defaults["safety"]) == (0.05, 0.05, 0.9)
-        assert row.frames == ("ve", "vp", "flow")
         assert (row.calls, row.order) == (int(row.id[-1]), int(row.id[-1]))
     assert not FIXED.keys() & ADAPTIVE.keys()
 
@@ -82,24 +90,21 @@ def test_atol_follows_rtol_from_the_published_pair() -> None:
 # --- error and order -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("controller", CONTROLLERS)
 @pytest.mark.parametrize("frame", LEVELS)
-@pytest.mark.parametrize("id", ADAPTIVE)
-def test_the_error_falls_with_rtol(id: str, frame: str, controller: str) -> None:
+@pytest.mark.parametrize(("id", "options"), CONTROLLED)
+def test_the_error_falls_with_rtol(id: str, options: dict[str, Any], frame: str) -> None:
     """At least 3 times per 10 times in rtol, from 1e-2 to 1e-5. Measured 5 to 60 times at order 2 and 3."""
     model, x, levels = problem(frame)
     exact = SMOOTH.exact(x, frame, [levels[0], levels[-1]])[-1]
-    runs = [
-        fewstep.adaptive(model, x, levels, id, frame, rtol=r, controller=controller) for r in (1e-2, 1e-3, 1e-4, 1e-5)
-    ]
+    runs = [fewstep.adaptive(model, x, levels, id, frame, rtol=r, **options) for r in (1e-2, 1e-3, 1e-4, 1e-5)]
     errors = [rms(run.x - exact) for run in runs]
     found = [f"{error:.1e} at {run.calls} calls" for error, run in zip(errors, runs, strict=True)]
-    print(f"{id} {controller} on {frame}: {', '.join(found)}")
+    print(f"{id} {options} on {frame}: {', '.join(found)}")
     assert all(a >= 3.0 * b for a, b in pairwise(errors)), errors
 
 
 @pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
-@pytest.mark.parametrize("id", ADAPTIVE)
+@pytest.mark.parametrize("id", PAIRS)
 def test_local_order_of_the_pair(id: str, frame: str) -> None:
     """One step of width h from an exact state: the higher method is off by h^(k+1), the estimate falls as h^k."""
     row, where = ADAPTIVE[id], fewstep.frame(frame)
@@ -138,9 +143,10 @@ def test_pairs_share_their_calls(form: str) -> None:
 
 @pytest.mark.parametrize("id", ADAPTIVE)
 def test_steps_to_sigma_zero(id: str) -> None:
-    """last=denoise: x = D at one call; regular: a block of the method's order."""
+    """last=denoise: x = D at one call; regular: a block of the method's order. rk45 knows the first answer already."""
     model, x, levels = problem("ve")
-    for last, calls in (("denoise", 1), ("regular", ADAPTIVE[id].order)):
+    denoise, regular = (0, 2) if id == "rk45" else (1, ADAPTIVE[id].order)
+    for last, calls in (("denoise", denoise), ("regular", regular)):
         result = fewstep.adaptive(model, x, [*levels, 0.0], id, last=last)
         before = fewstep.adaptive(model, x, levels, id)
         assert result.calls - before.calls == calls
@@ -258,7 +264,7 @@ def official(
 
 
 @pytest.mark.parametrize("rtol", [0.05, 1e-3])
-@pytest.mark.parametrize("id", ADAPTIVE)
+@pytest.mark.parametrize("id", PAIRS)
 def test_the_papers_algorithm(id: str, rtol: float) -> None:
     """The same steps, errors and latents as the algorithm written out, for a batch, to rounding."""
     row = ADAPTIVE[id]
@@ -277,7 +283,7 @@ def test_the_papers_algorithm(id: str, rtol: float) -> None:
 
 @pytest.mark.parametrize("controller", CONTROLLERS)
 @pytest.mark.parametrize("frame", LEVELS)
-@pytest.mark.parametrize("id", ADAPTIVE)
+@pytest.mark.parametrize("id", PAIRS)
 def test_no_call_is_wasted_after_a_rejection(id: str, frame: str, controller: str) -> None:
     """Each state is asked about once; a rejected step costs order - 1 calls, since its start is known."""
     inner, x, levels = problem(frame)
@@ -299,15 +305,17 @@ def test_no_call_is_wasted_after_a_rejection(id: str, frame: str, controller: st
 def test_progress_and_the_report(id: str, frame: str) -> None:
     model, x, levels = problem(frame)
     turns: list[Turn] = []
-    result = fewstep.adaptive(model, x, levels, id, frame, turns.append, h_init=1.0)
+    result = fewstep.adaptive(model, x, levels, id, frame, turns.append, **offered(id, h_init=1.0))
+    assert result.rejected > 0
     assert [turn.attempt for turn in turns] == list(result.attempts)
     assert all(turn.x.shape == turn.denoised.shape == x.shape for turn in turns)
     at, before = levels[0], 0.0
     for i, each in enumerate(result.attempts):
         assert (each.i, each.start.host) == (i, at)
         assert each.start.lam < each.end.lam
-        assert len(each.errors) == (0 if math.isinf(each.h) else 16)
-        assert each.accepted == (max(each.errors, default=0.0) <= 1.0)
+        assert len(each.errors) == (0 if math.isinf(each.h) and (id in PAIRS or i) else 16)
+        # the largest of the batch decides, in rk45 the root of the sum of squares
+        assert each.accepted == ((max(each.errors, default=0.0) if id in PAIRS else math.hypot(*each.errors)) <= 1.0)
         assert each.progress > before if each.accepted and each.errors else each.progress == before
         at, before = (each.end.host if each.accepted else at), each.progress
     assert (at, before) == (levels[-1], 1.0)
@@ -339,6 +347,8 @@ def test_levels_in_between_do_not_matter() -> None:
 def test_few_levels(id: str, frame: str, levels: list[float], controlled: bool, ends: int) -> None:
     x = SMOOTH.start(frame, levels[0], 4)
     result = fewstep.adaptive(SMOOTH.model(frame), x, levels, id, frame)
+    if id == "rk45":  # its variable is infinite nowhere
+        controlled, ends = levels[1] > 0.0, int(levels[-1] == 0.0)
     assert any(each.errors for each in result.attempts) == controlled
     assert sum(not each.errors for each in result.attempts) == ends
     exact = SMOOTH.exact(x, frame, [levels[0], levels[-1]])[-1]
@@ -370,9 +380,9 @@ def test_nan_ends_at_once_with_a_clear_error(id: str, frame: str, bad: float, go
 
     model = Counted(broken)
     with pytest.raises(
-        FloatingPointError, match=rf"{id} met NaN or inf between sigma .* by model call \d+; often float16"
+        FloatingPointError, match=rf"{id} met NaN or inf (between|at) sigma .* by model call \d+; often float16"
     ):
-        fewstep.adaptive(model, x, levels, id, frame, rtol=1e-2)
+        fewstep.adaptive(model, x, levels, id, frame, rtol=1e-4)
     assert len(model.asked) <= good + 2 * ADAPTIVE[id].order
 
 
@@ -401,9 +411,8 @@ def test_a_cap_on_calls_is_hard(id: str, frame: str, most: int) -> None:
     assert torch.isfinite(fewstep.sample(inner, result.x, rest, id, frame)).all()
 
 
-@pytest.mark.parametrize("controller", CONTROLLERS)
-@pytest.mark.parametrize("id", ADAPTIVE)
-def test_an_impossible_tolerance_ends(id: str, controller: str) -> None:
+@pytest.mark.parametrize(("id", "options"), CONTROLLED)
+def test_an_impossible_tolerance_ends(id: str, options: dict[str, Any]) -> None:
     """A model that answers at random has no smooth path: the steps shrink to nothing, or the cap is reached."""
     generator = torch.Generator().manual_seed(0)
 
@@ -412,14 +421,15 @@ def test_an_impossible_tolerance_ends(id: str, controller: str) -> None:
 
     model = Counted(dice)
     with pytest.raises(NotConvergedError, match=r"found no step from sigma .* within its tolerance: .* raise them"):
-        fewstep.adaptive(model, torch.ones(2, 3), [10.0, 0.1], id, rtol=1e-12, atol=0.0, controller=controller)
+        fewstep.adaptive(model, torch.ones(2, 3), [10.0, 0.1], id, rtol=1e-12, atol=0.0, **options)
     assert len(model.asked) < 200
     # a smooth model, a tolerance below rounding
     inner, x, levels = problem("ve", 2)
     with pytest.raises(NotConvergedError, match="at most 500"):
-        fewstep.adaptive(inner, x, levels, id, rtol=1e-13, max_calls=500, controller=controller)
-    with pytest.raises(NotConvergedError, match="found no step"):
-        fewstep.adaptive(inner, x, levels, id, rtol=1e-300, controller=controller)
+        fewstep.adaptive(inner, x, levels, id, rtol=1e-13, max_calls=500, **options)
+    if id in PAIRS:
+        with pytest.raises(NotConvergedError, match="found no step"):
+            fewstep.adaptive(inner, x, levels, id, rtol=1e-300, **options)
 
 
 @pytest.mark.parametrize(
@@ -428,6 +438,9 @@ def test_an_impossible_tolerance_ends(id: str, controller: str) -> None:
         ({"rtol": 0.0}, "rtol and atol are both 0"),
         ({"rtol": 0.0, "atol": 0.0}, "rtol and atol are both 0"),
         ({"rtol": math.nan}, "expected a number"),
+        ({"solver": "rk45", "rtol": 0.0}, "rk45: option 'rtol' is 0.0, expected a number in 1e-13..1"),
+        ({"solver": "rk45", "rtol": 1e-14}, "expected a number in 1e-13..1"),
+        ({"solver": "rk45", "h_init": 0.1}, "unknown option 'h_init'.* Known: atol, last, max_calls, rtol"),
         ({"h_init": 0.0}, "expected a number in 0.0001"),
         ({"max_calls": 0}, "expected a number in 1"),
         ({"controller": "pid"}, "unknown value for option 'controller' 'pid'"),
@@ -460,7 +473,10 @@ def test_another_shape_is_refused() -> None:
 @pytest.mark.parametrize("frame", LEVELS)
 @pytest.mark.parametrize("id", ADAPTIVE)
 def test_precision(id: str, frame: str, dtype: torch.dtype) -> None:
-    """In half precision it ends in about as many calls: the estimate is a difference of weights, not of states."""
+    """In half precision it ends in about as many calls: the estimate is a difference of weights, not of states.
+
+    (Of rk45 this holds at tolerances above the rounding of the answers; see test_rk45.)
+    """
     inner, x, levels = problem(frame, 8)
 
     def model(x: Tensor, sigma: Tensor) -> Tensor:
@@ -469,7 +485,8 @@ def test_precision(id: str, frame: str, dtype: torch.dtype) -> None:
     x = x.to(dtype)
     before = x.clone()
     exact = SMOOTH.exact(x.double(), frame, [levels[0], levels[-1]])[-1]
-    for rtol, allowed in ((0.05, 0.1), (0.01, 0.01)):
+    # rk45 steps wider: its rtol 1e-3 gives an error between those of 0.05 and 0.01 in the others (measured)
+    for rtol, allowed in ((0.05, 0.1), (0.01, 0.01)) if id in PAIRS else ((1e-2, 0.1), (1e-3, 0.01)):
         result, double = (fewstep.adaptive(model, each, levels, id, frame, rtol=rtol) for each in (x, x.double()))
         off, base = rms(result.x.double() - exact), rms(double.x - exact)
         print(f"{id} {frame} {dtype} {rtol}: {result.calls} and {double.calls} calls, error {off:.1e} and {base:.1e}")
