@@ -31,6 +31,7 @@ ORDER = (
     "h_init",
     "safety",
     "max_calls",
+    "statistics",
 )
 
 

@@ -12,9 +12,10 @@ from .methods.adams import HALVED, MIDPOINT, Adams, MomentRule, multistep
 from .methods.blocks import rho_rk, singlestep
 from .methods.ddim import ddim
 from .plan import Call
-from .solver_options import ADAPTIVE, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, variants
+from .solver_options import ADAPTIVE, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, STATISTICS, variants
 from .solver_options import eta as eta_option
 from .solver_row import Solver, Where
+from .statistics import Statistics
 
 
 def _no_plan(*_: Any, **__: Any) -> list[Call]:
@@ -312,6 +313,38 @@ def _sde(rows: Mapping[str, Solver]) -> Iterable[Solver]:
     )  # fmt: skip
 
 
+def _analytic() -> Iterable[Solver]:
+    for id, label, eta, base in (
+        ("analytic_ddpm", "Analytic-DDPM", 1.0, "DDPM's posterior variance"),
+        ("analytic_ddim", "Analytic-DDIM", 0.0, "no variance, as DDIM"),
+    ):
+        yield Solver(
+            id=id,
+            label=label,
+            family="Analytic-DPM",
+            orders={"paper": 1},
+            form="data",
+            calls=1,
+            frames=FRAMES,
+            options=(STATISTICS, S_NOISE),
+            reference="Analytic-DPM, arXiv 2201.06503, theorem 1",
+            about=f"First order, the optimal variance of each step from measured statistics; on top of {base}.",
+            order_on=(),
+            build=partial(_analytic_steps, id, eta),
+        )
+
+
+def _analytic_steps(
+    id: str, eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics | str, s_noise: float
+) -> list[Call]:
+    if not isinstance(statistics, Statistics):
+        raise ValueError(
+            f"{id} needs the option statistics: what fewstep.measure_statistics or 'fewstep statistics' measured of "
+            "this model, or the name under which it was saved"
+        )
+    return ddim(frame, levels, eta, statistics.fits(frame).variance)
+
+
 def _adaptive() -> Iterable[Solver]:
     for stem, label, family, form, paper, orders in (
         (*_DPM_FAMILIES[0], (2, 3)),
@@ -343,3 +376,4 @@ def rows() -> Iterable[Solver]:
     yield from deterministic.values()
     yield from _sde(deterministic)
     yield from _adaptive()
+    yield from _analytic()

@@ -98,7 +98,8 @@ def plan(
         levels=levels,
         calls=tuple(row.build(where, levels, **settled)),
         order=row.orders[settled.get("variant", "paper")],
-        options=settled,
+        # a plan records texts and numbers
+        options={name: value if isinstance(value, (str, float)) else str(value) for name, value in settled.items()},
         reference=row.reference,
         notes=tuple(_notes(row, where, levels, form if eta else "")),
     )
