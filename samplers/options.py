@@ -25,6 +25,11 @@ class Option:
     high: float = math.inf
     reads: Callable[[Any], Any] | None = field(default=None, repr=False)
 
+    @property
+    def text(self) -> bool:
+        """Whether it is a text: neither a choice nor a number."""
+        return self.reads is not None
+
     def check(self, value: Any, owner: str) -> Any:
         """The value, normalised; ValueError says what was given and what is allowed."""
         if self.choices:
