@@ -12,10 +12,12 @@ if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads
     from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
     from .samplers.kdiffusion import k_sampler, sample
     from .samplers.level import frame
+    from .samplers.measurement import measure_statistics
     from .samplers.models import wrap
     from .samplers.run import run, steps
     from .samplers.schedules import schedule, schedules
     from .samplers.solvers import plan, solvers
+    from .samplers.statistics import Statistics, load_statistics
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,9 @@ _PUBLIC = {
     "steps": "samplers.run",
     "adaptive": "samplers.adaptive",
     "NotConvergedError": "samplers.adaptive",
+    "Statistics": "samplers.statistics",
+    "load_statistics": "samplers.statistics",
+    "measure_statistics": "samplers.measurement",
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
@@ -45,12 +50,15 @@ _COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 __all__ = [
     "NotConvergedError",
+    "Statistics",
     "adaptive",
     "classifier",
     "classifier_free",
     "dynamic_thresholding",
     "frame",
     "k_sampler",
+    "load_statistics",
+    "measure_statistics",
     "plan",
     "run",
     "sample",

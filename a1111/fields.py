@@ -27,6 +27,7 @@ ORDER = (
     "h_init",
     "safety",
     "max_calls",
+    "statistics",
 )
 
 #: not an option of a solver: it is applied to the model's answers
@@ -69,6 +70,10 @@ def read(given: Sequence[Any]) -> dict[str, Any]:
 def _number(name: str, value: Any) -> Any:
     """The value, a number where the field is one: the infotext and the X/Y/Z plot have texts."""
     asked = field(name)
+    if asked.text:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}, expected a text")
+        return value.strip()
     if asked.choices:
         if value not in asked.choices:
             raise ValueError(f"{name} is {value!r}, expected one of {', '.join(asked.choices)}")

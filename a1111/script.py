@@ -120,6 +120,8 @@ def _component(gradio: Any, asked: Choice, script: Any) -> Any:
     place: dict[str, Any] = {"label": asked.name, "value": asked.default, "elem_id": script.elem_id(asked.name)}
     if asked.choices:
         return gradio.Dropdown(choices=list(asked.choices), min_width=100, **place)
+    if asked.text:
+        return gradio.Textbox(max_lines=1, min_width=100, **place)
     return gradio.Number(min_width=100, **place)
 
 
@@ -130,7 +132,7 @@ def _paste(name: str) -> Any:
     def value(parameters: dict[str, Any]) -> Any:
         text = parameters.get(KEY + name, asked.default)
         try:
-            return text if asked.choices else float(text)
+            return text if asked.choices or asked.text else float(text)
         except ValueError:
             return asked.default
 

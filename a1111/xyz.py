@@ -27,7 +27,7 @@ def add_axes() -> None:
 def _axis(plot: Any, label: str, field: Choice) -> Any:
     return plot.AxisOption(
         label,
-        str if field.choices else float,
+        str if field.choices or field.text else float,
         plot.apply_field(ATTRIBUTE + field.name),
         confirm=_confirm(field.name),
         choices=(lambda: list(field.choices)) if field.choices else None,

@@ -73,6 +73,8 @@ def record(row: Row) -> dict[str, Any]:
 def _option(option: Option) -> dict[str, Any]:
     if option.choices:
         limits: dict[str, Any] = {"choices": option.choices}
+    elif option.text:
+        limits = {"text": True}
     else:
         limits = {name: _finite(getattr(option, name)) for name in ("low", "high")}
     return {"name": option.name, "default": option.default, **limits, "help": option.help}
@@ -114,6 +116,8 @@ def _brief(option: Option) -> str:
     if option.choices:
         ordered = sorted(option.choices, key=lambda choice: choice != option.default)
         return f"{option.name}={'|'.join(ordered)}"
+    if option.text:
+        return f"{option.name}=NAME"
     return f"{option.name}={option.default:g} ({option.low:g}..{option.high:g})"
 
 

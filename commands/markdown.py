@@ -51,6 +51,9 @@ def _facts(row: Solver | Schedule) -> Iterable[tuple[str, str]]:
 
 
 def _option(option: Option) -> str:
-    values = ", ".join(option.choices) if option.choices else f"{option.low:g} to {option.high:g}"
+    if option.text:
+        values = "a name or a path"
+    else:
+        values = ", ".join(option.choices) if option.choices else f"{option.low:g} to {option.high:g}"
     default = f"{option.default:g}" if isinstance(option.default, (int, float)) else str(option.default)
     return f"| `{option.name}` | {default} | {values} | {option.help} |"

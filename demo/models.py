@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..samplers.guidance import Denoiser
+from ..samplers.measurement import measure_statistics
 from ..samplers.models import wrap
 from ..samplers.names import nearest
 from ..samplers.plan import Plan
 from ..samplers.run import Step, run
+from ..samplers.statistics import Statistics
 from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
 
 _load = cache(load)  # the commands and tests ask for the same network again and again
@@ -66,6 +68,19 @@ def draw(plan: Plan, model: Denoiser, x: Tensor, bar: tqdm[None] | None = None) 
 
     with torch.inference_mode(), _one_thread():
         return run(plan, model, x, callback=turn, check=True)
+
+
+def statistics(
+    model: str, count: int, calls: int, guidance: float, seed: int, callback: Callable[[int, int], object] | None = None
+) -> Statistics:
+    """What `measure_statistics` finds on `count` samples of a demo network, its classes in turn."""
+    if model not in NETWORKS:
+        raise ValueError(nearest("model", model, NETWORKS))
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    asked = denoiser(model, [i % len(CLASSES) for i in range(count)], guidance)
+    with torch.inference_mode(), _one_thread():
+        return measure_statistics(asked, start, frame=NETWORKS[model].frame, calls=calls, callback=callback)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ..samplers.names import nearest
 from ..samplers.options import Option, read_options
 from ..samplers.schedules import Schedule, schedules
 from ..samplers.solvers import Solver, solver, solvers
+from ..samplers.statistics import check_name
 
 #: (type or choices, settings), as the host's INPUT_TYPES has them
 Widget = tuple[Any, dict[str, Any]]
@@ -72,6 +73,8 @@ def _widget(option: Choice) -> Widget:
     settings: dict[str, Any] = {"tooltip": option.help, "advanced": True, "default": option.default}
     if option.choices:
         return list(option.choices), settings
+    if option.text:
+        return "STRING", settings | {"multiline": False}
     # any value may be typed: a tolerance can be far below the step of the arrows
     return "FLOAT", settings | {"min": option.low, "max": option.high, "step": 0.01, "round": False}
 
@@ -138,6 +141,8 @@ def read_options_text(text: Any, levels: Schedule, row: Solver | None = None) ->
     with about("options"):
         for option in row.options if row else ():
             if option.name in of_solver:
+                if option.text:
+                    check_name(of_solver[option.name])
                 of_solver[option.name] = option.check(of_solver[option.name], option.name)
     return of_solver, given
 

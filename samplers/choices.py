@@ -9,6 +9,7 @@ from typing import Any
 
 from .options import Option
 from .solvers import Solver, solvers
+from .statistics import check_name
 
 #: choice whose meaning depends on the solver: its own default
 OWN = "default"
@@ -31,6 +32,7 @@ ORDER = (
     "h_init",
     "safety",
     "max_calls",
+    "statistics",
 )
 
 #: what a choice once began as: saved work may hold it beside solvers that have no such option
@@ -41,6 +43,8 @@ _FORMER = {"rtol": 0.05}
 class Choice:
     """An option as all solvers that have it see it: the union of their values.
 
+    text     it is a text: the name of a file in the data folder, since no path comes in through a door
+
     default  what says nothing, and so fits every solver: their common default; where they differ OWN, or -1 if a number
     """
 
@@ -50,6 +54,7 @@ class Choice:
     choices: tuple[str, ...]
     low: float
     high: float
+    text: bool = False
 
 
 @cache
@@ -75,7 +80,7 @@ def _union(name: str, options: list[Option]) -> Choice:
             raise ValueError(f"option {name!r} may be -1, which would mean the solver's own default")
         default = low = -1.0
         help += "; -1: the solver's own"
-    return Choice(name, default, help, tuple(values), low, high)
+    return Choice(name, default, help, tuple(values), low, high, any(option.text for option in options))
 
 
 def moved(row: Solver, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +101,8 @@ def moved(row: Solver, values: Mapping[str, Any]) -> dict[str, Any]:
             )
         if name in offered:
             try:
+                if offered[name].text:
+                    check_name(value)
                 offered[name].check(value, row.id)
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{name}: {error}") from error

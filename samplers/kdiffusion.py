@@ -212,7 +212,7 @@ def _idle(start: Level, before: Call | None) -> Call:
         at = before.target if before else start
         return Call(at, at, "", 1.0, (), True, "data", "sigma", 0)
     # inside a step the state is a stage: make the same stage again from the anchor
-    return replace(before, level=before.target, keeps="", noise=0.0)
+    return replace(before, level=before.target, keeps="", noise=0.0, spread=0.0)
 
 
 def _reporter(callback: Callback, begin: int = 0) -> Callable[[Step], None]:

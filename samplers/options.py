@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .names import nearest
@@ -12,7 +12,10 @@ from .names import nearest
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `choices` of strings, or a numeric range `low`..`high`."""
+    """One option: `choices` of strings, a numeric range `low`..`high`, or a text that `reads` makes something of.
+
+    reads  (given) -> value, ValueError otherwise; it may take more than texts where the caller is a program
+    """
 
     name: str
     default: str | float
@@ -20,6 +23,12 @@ class Option:
     choices: tuple[str, ...] = ()
     low: float = -math.inf
     high: float = math.inf
+    reads: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+    @property
+    def text(self) -> bool:
+        """Whether it is a text: neither a choice nor a number."""
+        return self.reads is not None
 
     def check(self, value: Any, owner: str) -> Any:
         """The value, normalised; ValueError says what was given and what is allowed."""
@@ -27,6 +36,11 @@ class Option:
             if value not in self.choices:
                 raise ValueError(f"{owner}: " + nearest(f"value for option {self.name!r}", value, self.choices))
             return value
+        if self.reads is not None:
+            try:
+                return value if isinstance(value, str) and value == self.default else self.reads(value)
+            except ValueError as error:
+                raise ValueError(f"{owner}: option {self.name!r}: {error}") from error
         if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
             raise ValueError(f"{owner}: option {self.name!r} is {value!r}, expected a number")
         number = float(value)
@@ -62,7 +76,7 @@ def read_options(pairs: Sequence[str], offered: Iterable[Option], flag: str = "-
 
     Raises ValueError for a text of another shape and for a name given twice.
     """
-    numeric = {option.name for option in offered if not option.choices}
+    numeric = {option.name for option in offered if not (option.choices or option.reads)}
     out: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -41,6 +41,7 @@ class Call:
     exact_degree  the update is exact when that prediction is a polynomial of at most this degree in that clock,
                   for the exact start of the step (stages included); -1: for constant x0 and n only
     noise         standard deviation of the noise that is added, between `level` and `target`
+    spread        of further noise, for the spread of x0 that a prediction leaves out, and that a constant x0 has not
     """
 
     level: Level
@@ -53,6 +54,12 @@ class Call:
     clock: str
     exact_degree: int
     noise: float = 0.0
+    spread: float = 0.0
+
+    @property
+    def added(self) -> float:
+        """Standard deviation of all the noise that is added."""
+        return math.hypot(self.noise, self.spread)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class Plan:
                 f"{call.form} in {call.clock}, order {self.call_orders[i]}{'' if call.closes else ', stage'}: "
                 f"{scale:.5g}; "
                 + " ".join(f"{weight:+.5g}" for weight in weights)
-                + (f"; noise {call.noise:.5g}" if call.noise else "")
+                + (f"; noise {call.added:.5g}" if call.added else "")
             )
         return "\n".join([*lines, *self.notes])
 
@@ -206,7 +213,7 @@ def fold(calls: Sequence[Call], s_noise: float = 1.0) -> tuple[Update, ...]:
     )  # the state as scale * anchor + sum over the predictions, newest first
     for call in calls:
         pushed = (0.0, *state[1]) if call.keeps else state[1]
-        ratio, noise = call.scale / state[0], s_noise * call.noise
+        ratio, noise = call.scale / state[0], s_noise * call.added
         if any(pushed):
             length = max(len(pushed), len(call.weights))
             now = call.weights + (0.0,) * (length - len(call.weights))

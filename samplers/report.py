@@ -31,7 +31,7 @@ def record(plan: Plan) -> dict[str, Any]:
                 "closes": call.closes,
                 "scale": call.scale,
                 "weights": list(call.weights),
-                "noise": call.noise,
+                "noise": call.added,
             }
             for call in plan
         ],

@@ -171,3 +171,76 @@ def beta(at: Span, alpha: float, beta: float) -> list[float]:
             where = rounded
     inner = [at.time.sigma(stop + at.entry * position) for position in where[1 : at.n]]
     return [at.high, *inner] if at.to_zero else [at.high, *inner, at.low]
+
+
+# --- FastDPM, arXiv 2106.00132 ---------------------------------------------------------------------------------------
+
+#: growth -> p, where the p-th root of what grows is a line
+_ROOTS = {"linear": 1, "quadratic": 2}
+#: where the published quadratic steps begin, as a share of the model's steps
+_QUADRATIC_REACH = 0.8
+
+
+def fastdpm_var(at: Span, growth: str) -> list[float]:
+    """abar_s = prod_{i <= s} (1 - eta_i), eta_i = (1 + c i)^p eta_0, sigma = sqrt((1 - abar)/abar); p = 1 or 2.
+
+    eta_0 is 1 - abar of `low`, which for a whole table is its beta_0, and c is such that the whole product is the abar
+    of `high` (the code's get_VAR_noise; there to 1e-4, here to float64). Where a narrow range leaves no
+    c >= 0, the variances are equal.
+    """
+    p, count = _ROOTS[growth], at.count
+    if count < 3:
+        return [at.high, at.low][:count]
+    bottom, top = _log_ratio(at.low), _log_ratio(at.high)
+    # eta_0 = 1 - abar(low)
+    first = -math.expm1(-bottom)
+
+    def logs(last: float) -> list[float]:
+        """-log(1 - eta_i), i = 1 .. count - 1, for the last variance."""
+        start, stop = first ** (1 / p), last ** (1 / p)
+        return [-math.log1p(-((start + (stop - start) * i / (count - 1)) ** p)) for i in range(1, count)]
+
+    equal = (top - bottom) / (count - 1)
+    if equal <= -math.log1p(-first):
+        parts = [equal] * (count - 1)
+    else:
+        # the last variance is the largest, so it alone must not pass the whole range
+        low, high = first, -math.expm1(bottom - top)
+        for _ in range(100):
+            last = 0.5 * (low + high)
+            low, high = (last, high) if sum(logs(last)) < top - bottom else (low, last)
+        parts = logs(low)
+    inner, reached = [], bottom
+    for part in parts[:-1]:
+        reached += part
+        inner.append(math.sqrt(math.expm1(reached)))
+    return [at.high, *reversed(inner), at.low]
+
+
+def _log_ratio(sigma: float) -> float:
+    """-log abar = log(1 + sigma^2)."""
+    return 2.0 * math.log(math.hypot(1.0, sigma)) if sigma > 1 else math.log1p(sigma * sigma)
+
+
+def fastdpm_step(at: Span, growth: str) -> list[float]:
+    """Entry floor(c i^p) of the model's T, i = n - 1 .. 0; p = 1: c (n - 1) = T - 1; p = 2: c (n - 1)^2 = 0.8 T.
+
+    As the paper's code (get_STEP_step) takes them; a model without a table has no floor.
+    """
+    p, count = _ROOTS[growth], at.count
+    start, stop = at.times
+    entries = (start - stop) / at.entry
+    reach = entries if p == 1 else min(_QUADRATIC_REACH * (entries + 1.0), entries)
+    if count == 1:
+        return [at.high if reach == entries else at.time.sigma(stop + at.entry * reach)]
+    where = [reach * (i / (count - 1)) ** p for i in range(count)]
+    if at.discrete:
+        # 1e-6 of an entry absorbs the rounding of t(sigma)
+        whole = [float(math.floor(position + 1e-6)) for position in where]
+        # the published code asks twice at one level where entries are few
+        if len(set(whole)) == count:
+            where = whole
+    levels = [at.low, *(at.time.sigma(stop + at.entry * position) for position in where[1:])]
+    if reach == entries:
+        levels[-1] = at.high
+    return levels[::-1]

@@ -50,6 +50,11 @@ def _rho(default: float, low: float, high: float) -> Option:
     return Option("rho", default, "the power; larger puts more levels at low noise", low=low, high=high)
 
 
+def _growth(what: str) -> Option:
+    # the paper's images of 64 pixels and more take linear, its CIFAR-10 takes quadratic
+    return Option("growth", "linear", f"growth of the {what}", ("linear", "quadratic"))
+
+
 _ROWS = (
     Schedule(
         "karras", "Karras", FRAMES, (_rho(7.0, 0.5, 100.0),),
@@ -171,6 +176,19 @@ _ROWS = (
         "Eleven optimised levels, log-linear between them; stretched to sigma_min and sigma_max if these are given.",
         formulas.ays, ays_range, aliases=("align_your_steps",),
     ),
+    Schedule(
+        "fastdpm_var", "FastDPM VAR", _NOT_FLOW, (_growth("variances"),),
+        "FastDPM, arXiv 2106.00132, noise levels from variances (official code: get_VAR_noise)",
+        "The variance 1 - alpha^2 of each step of a short chain grows from the model's first one.",
+        formulas.fastdpm_var,
+    ),
+    Schedule(
+        "fastdpm_step", "FastDPM STEP", _NOT_FLOW,
+        (_growth("steps of the model; quadratic starts below sigma_max, at 0.8 of them"),),
+        "FastDPM, arXiv 2106.00132, noise levels from steps (official code: get_STEP_step)",
+        "Whole steps of the model's table, evenly spaced or as the square; with ddim or ddpm it is FastDPM.",
+        formulas.fastdpm_step,
+    ),
 )  # fmt: skip
 _TABLE = {row.id: row for row in _ROWS}
 _NAMES = {name: row for row in _ROWS for name in (row.id, *row.aliases)}
@@ -205,7 +223,7 @@ def schedule(
 
     The first level is sigma_max and the last positive one sigma_min, except where the published formula puts 0 in the
     place of sigma_min (sgm_uniform, simple, beta, linear_quadratic, flow_shift, ays: with end=0 their last positive
-    level is another one) and where it starts below sigma_max (ddim_uniform).
+    level is another one) and where it starts below sigma_max (ddim_uniform, fastdpm_step with quadratic growth).
 
     Raises ValueError for unknown names and options, for a frame in which the schedule does not exist, and for values
     out of range.

@@ -9,10 +9,22 @@ from typing import Any
 from .level import Frame, Level
 from .methods import adams, blocks, ddim
 from .plan import Call
+from .statistics import Statistics
 
 
 def ddim_steps(frame: Frame, levels: Sequence[Level], *, eta: float, s_noise: float) -> list[Call]:
     return ddim.ddim(frame, levels, eta)
+
+
+def analytic_steps(
+    id: str, eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics | str, s_noise: float
+) -> list[Call]:
+    if not isinstance(statistics, Statistics):
+        raise ValueError(
+            f"{id} needs the option statistics: what fewstep.measure_statistics or 'fewstep statistics' measured of "
+            "this model, or the name under which it was saved"
+        )
+    return ddim.ddim(frame, levels, eta, statistics.fits(frame).variance)
 
 
 def no_plan(*_: Any, **__: Any) -> list[Call]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .level import Frame
 from .options import Option
+from .statistics import find_statistics
 
 START = Option(
     "start",
@@ -46,6 +47,15 @@ SPLIT = Option(
 
 
 S_NOISE = Option("s_noise", 1.0, "factor on the noise that is added; 1 is right for the model", low=0.0, high=2.0)
+
+
+#: of solvers that use what was measured of the model
+STATISTICS = Option(
+    "statistics",
+    "",
+    "the measured statistics of this very model: the name of a file in the data folder (see docs/statistics.md)",
+    reads=find_statistics,
+)
 
 
 def eta(default: float) -> Option:

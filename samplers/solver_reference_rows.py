@@ -8,7 +8,7 @@ from functools import partial
 from . import solver_builds as builds
 from .level import FRAMES
 from .methods.adams import MIDPOINT, STRAIGHT, Adams, MomentRule
-from .solver_options import BLACK_BOX, FINAL, LAST, S_NOISE, SPLIT, eta, variants
+from .solver_options import BLACK_BOX, FINAL, LAST, S_NOISE, SPLIT, STATISTICS, eta, variants
 from .solver_row import ON_FLOW, ON_LAMBDA, Solver
 
 #: variant -> what is done to a step of two predictions; longer ones are the same in all
@@ -124,6 +124,27 @@ def _older() -> Iterable[Solver]:
     )
 
 
+def _analytic() -> Iterable[Solver]:
+    for id, label, strength, base in (
+        ("analytic_ddpm", "Analytic-DDPM", 1.0, "DDPM's posterior variance"),
+        ("analytic_ddim", "Analytic-DDIM", 0.0, "no variance, as DDIM"),
+    ):
+        yield Solver(
+            id=id,
+            label=label,
+            family="Analytic-DPM",
+            orders={"paper": 1},
+            form="data",
+            calls=1,
+            frames=FRAMES,
+            options=(STATISTICS, S_NOISE),
+            reference="Analytic-DPM, arXiv 2201.06503, theorem 1",
+            about=f"First order, the optimal variance of each step from measured statistics; on top of {base}.",
+            order_on=(),
+            build=partial(builds.analytic_steps, id, strength),
+        )
+
+
 def _black_box() -> Iterable[Solver]:
     yield Solver(
         id="rk45",
@@ -149,4 +170,5 @@ def rows() -> Iterable[Solver]:
     """Every row, in menu order."""
     yield from _correctors()
     yield from _older()
+    yield from _analytic()
     yield from _black_box()

@@ -59,8 +59,8 @@ class Solver:
 
     @property
     def stochastic(self) -> bool:
-        """Whether it can draw noise: it has the options eta and s_noise."""
-        return any(option.name == "eta" for option in self.options)
+        """Whether it can draw noise: it has the option s_noise."""
+        return any(option.name == "s_noise" for option in self.options)
 
     @property
     def variant(self) -> str:

@@ -57,6 +57,7 @@ _HINTS = {
     "s_noise": "it is deterministic, no noise is added; leave s_noise out",
     "order": "the order is part of the solver's id (for example dpmpp_2m, dpmpp_3m)",
 }
+_ETA_SETTLED = "the method settles its noise; s_noise is a factor on it"
 
 
 def plan(
@@ -98,7 +99,8 @@ def plan(
         levels=levels,
         calls=tuple(row.build(where, levels, **settled)),
         order=row.orders[settled.get("variant", "paper")],
-        options=settled,
+        # a plan records texts and numbers
+        options={name: value if isinstance(value, (str, float)) else str(value) for name, value in settled.items()},
         reference=row.reference,
         notes=tuple(_notes(row, where, levels, form if eta else "")),
     )
@@ -126,4 +128,5 @@ def check(row: Solver, where: Frame, options: Mapping[str, Any]) -> dict[str, An
     if where.name not in row.frames:
         note = f"; {row.notes[where.name]}" if where.name in row.notes else ""
         raise ValueError(f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}{note}")
-    return check_options(options, row.options, row.id, _HINTS)
+    hints = {**_HINTS, "eta": _ETA_SETTLED} if row.stochastic else _HINTS
+    return check_options(options, row.options, row.id, hints)

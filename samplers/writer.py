@@ -54,10 +54,12 @@ class Writer:
         exact_degree: int,
         closes: bool = True,
         noise: float = 0.0,
+        spread: float = 0.0,
     ) -> None:
         """Ask the model here, remember `keeps` of its answer, and move to `target`.
 
-        state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call) + noise * z
+        state = scale * anchor + sum_j weights[j] * (prediction of kind `of` at the j-th newest call) + noise * z, and
+        `spread` * z besides
         """
         i = len(self.calls)
         self._seen.append(self.at)
@@ -67,7 +69,7 @@ class Writer:
         if self._again is not None:
             on_anchor, final, degree = self._corrected(i, move, self._again)
             self._again = None
-        self.calls.append(Call(self.at, target, keeps, on_anchor, final, closes, of, clock, degree, noise))
+        self.calls.append(Call(self.at, target, keeps, on_anchor, final, closes, of, clock, degree, noise, spread))
         self._made = move
         self.at = target
         if closes:
@@ -94,7 +96,7 @@ class Writer:
         A state from before noise was added is no combination of later states and predictions.
         """
         older = self._kept[len(self._kept) - points + 1 :] if points > 1 else []
-        return all(kept == of for kept in older) or not any(call.noise for call in self.calls)
+        return all(kept == of for kept in older) or not any(call.added for call in self.calls)
 
     def _corrected(self, i: int, move: _Move, again: _Move) -> tuple[float, tuple[float, ...], int]:
         """(scale, weights, exact degree) of `move` from the end of `again`, which takes the place of the last step."""

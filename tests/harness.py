@@ -9,12 +9,17 @@ from typing import Any
 import fewstep
 import torch
 from fewstep.benchmarks.problems import Mixture
+from fewstep.samplers.level import Frame
 from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.run import steps
+from fewstep.samplers.statistics import Statistics
 
 Tensor = torch.Tensor
 #: the solvers that have a plan; tests/test_adaptive.py has the others
 FIXED = {id: row for id, row in fewstep.solvers().items() if not row.adaptive}
+
+#: those that are built from statistics of the model; they add noise and have no eta
+MEASURED = [id for id, row in FIXED.items() if any(option.name == "statistics" for option in row.options)]
 
 
 def rms(x: Tensor) -> float:
@@ -46,6 +51,24 @@ def solve_with_exact_history(problem: Mixture, plan: Plan, exact: Sequence[Tenso
 
 def slope(coarse: float, fine: float, factor: float = 2.0) -> float:
     return math.log(coarse / fine) / math.log(factor)
+
+
+def exact_statistics(frame: str | Frame, data: float = 0.5) -> Statistics:
+    """Of a model of Gaussian data of that standard deviation."""
+    where = fewstep.frame(frame)
+    levels = [where.level(sigma) for sigma in (0.999, 0.5, 0.01)]
+    variances = [data**2 * each.sigma**2 / (each.alpha**2 * data**2 + each.sigma**2) for each in levels]
+    return Statistics(where.name, tuple(each.host for each in levels), tuple(variances), 1)
+
+
+def measured(id: str, frame: str | Frame = "ve") -> dict[str, Any]:
+    """The statistics without which some solvers cannot be built, as options."""
+    return {"statistics": exact_statistics(frame)} if id in MEASURED else {}
+
+
+def make_plan(id: str, sigmas: Any, frame: str | Frame = "ve", **options: Any) -> Plan:
+    """`fewstep.plan`, with statistics where a solver needs them."""
+    return fewstep.plan(id, sigmas, frame, **{**measured(id, frame), **options})
 
 
 def offered(id: str, **options: Any) -> dict[str, Any]:

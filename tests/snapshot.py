@@ -23,6 +23,7 @@ _LATER = {
     "h_init": "FLOAT",
     "safety": "FLOAT",
     "max_calls": "FLOAT",
+    "statistics": "STRING",
 }
 _SAMPLERS, _SCHEDULERS = "a solver id", "a schedule id"
 

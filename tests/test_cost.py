@@ -10,7 +10,7 @@ import pytest
 import torch
 from fewstep.samplers.level import Level
 from fewstep.samplers.run import Step
-from harness import FIXED, offered
+from harness import FIXED, make_plan, offered
 from torch.utils._python_dispatch import TorchDispatchMode
 
 SOLVERS = FIXED
@@ -74,7 +74,7 @@ def _drawn(start: Level, end: Level, like: torch.Tensor) -> torch.Tensor:
 def test_operations_read_backs_and_memory(id: str, last: str) -> None:
     for frame in SOLVERS[id].frames:
         sigmas = fewstep.schedule("sgm_uniform", 12, frame=frame)
-        plan = fewstep.plan(id, sigmas, frame, **offered(id, last=last))
+        plan = make_plan(id, sigmas, frame, **offered(id, last=last))
         x = torch.ones(SHAPE)
         meter = Meter()
         model = Model(meter)

@@ -18,6 +18,7 @@ LAYERS = (
     ("names", "phi"),
     ("times", "options"),
     ("level",),
+    ("statistics",),
     ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
     ("methods.tableaus", "schedule_formulas", "solver_row", "writer"),
     ("methods.blocks", "schedules"),

@@ -8,7 +8,7 @@ import fewstep
 import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, SMOOTH, Mixture, median_error
-from harness import FIXED, offered, rms, slope, solve, solve_with_exact_history
+from harness import FIXED, make_plan, offered, rms, slope, solve, solve_with_exact_history
 
 #: id, frame, number of predictions in a full step
 REGULAR = [
@@ -114,7 +114,7 @@ def test_the_model_is_never_asked_at_sigma_zero(id: str) -> None:
         for n in range(1, 14):
             for last in ("regular", "denoise"):
                 sigmas = fewstep.schedule("sgm_uniform", n, frame=frame)
-                plan = fewstep.plan(id, sigmas, frame, **offered(id, last=last))
+                plan = make_plan(id, sigmas, frame, **offered(id, last=last))
                 assert all(call.level.sigma > 0 for call in plan)
                 if last == "denoise" and "last" in plan.options:
                     final = plan.calls[-1]

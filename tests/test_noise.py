@@ -11,6 +11,7 @@ import torch
 from fewstep.samplers.level import frame
 from fewstep.samplers.noise import SOURCES, noise_source
 from fewstep.samplers.run import Memory, run
+from harness import make_plan, offered
 
 FRAME = frame("ve")
 SIGMAS = fewstep.schedule("karras", 9)
@@ -95,7 +96,7 @@ def test_unknown_source() -> None:
 @pytest.mark.parametrize("id", STOCHASTIC)
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_run_in_two_pieces_is_the_whole(id: str, source: str) -> None:
-    x, plan = start(2, 4, 5, 3), fewstep.plan(id, SIGMAS, eta=0.8 if "eta" in str(fewstep.solvers()[id].options) else 0)
+    x, plan = start(2, 4, 5, 3), make_plan(id, SIGMAS, **offered(id, eta=0.8))
     whole = run(plan, model, x, seed=3, noise=source)
     cut = 4
     memory = Memory()
@@ -133,8 +134,7 @@ def test_increments_of_a_path_add_up() -> None:
     source, like = noise_source("brownian", 4), torch.zeros(2, 4, 8, 8)
     u = [level.rho**-2 for level in levels]
     parts = sum(
-        source(a, b, like) * math.sqrt(v - w)
-        for (a, w), (b, v) in itertools.pairwise(zip(levels, u, strict=True))
+        source(a, b, like) * math.sqrt(v - w) for (a, w), (b, v) in itertools.pairwise(zip(levels, u, strict=True))
     )
     assert torch.allclose(source(levels[0], levels[2], like) * math.sqrt(u[2] - u[0]), parts, atol=1e-4)
 

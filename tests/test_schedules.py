@@ -288,6 +288,44 @@ def test_tables_are_met_at_their_entries_while_there_are_enough_of_them():
     assert off("beta", 400) > 0.1  # rounded, 400 levels would collide
 
 
+@pytest.mark.parametrize(("growth", "root"), [("linear", 1), ("quadratic", 2)])
+@pytest.mark.parametrize("end", ENDS)
+def test_fastdpm_variances_grow_from_the_first_to_the_product_of_the_model(growth, root, end):
+    betas = np.linspace(1e-4, 0.02, 1000)
+    for n in (3, 10, 50):
+        levels = np.array([s for s in schedule("fastdpm_var", n, time="linear", growth=growth, end=end) if s])
+        kept = 1 / (1 + levels[::-1] ** 2)  # cumulative alphas of the short chain
+        eta = 1 - kept / np.array([1.0, *kept[:-1]])
+        assert np.prod(1 - eta) == pytest.approx(np.prod(1 - betas), rel=1e-12)
+        # 1 - kept loses four digits of float64
+        assert eta[0] == pytest.approx(1e-4, rel=1e-11)
+        assert np.diff(eta ** (1 / root)) == pytest.approx(np.diff(eta ** (1 / root))[0], rel=1e-8)
+
+
+def test_fastdpm_takes_equal_variances_where_the_range_is_too_narrow_for_growth():
+    for growth in ("linear", "quadratic"):
+        assert even(np.log1p(draw("fastdpm_var", 20, sigma_min=0.3, sigma_max=0.31, growth=growth) ** 2))
+
+
+@pytest.mark.parametrize("n", [2, 10, 25])
+def test_fastdpm_steps_are_whole_steps_of_the_table(n):
+    def entries(**options):
+        levels = schedule("fastdpm_step", n, time="linear", **options)[:-1]
+        return [time_map("linear").time(sigma) for sigma in reversed(levels)]
+
+    assert entries(growth="linear") == pytest.approx([math.floor(999 / (n - 1) * i) for i in range(n)], abs=1e-6)
+    # 0.8 T as the published code has it
+    square = [math.floor(800 * (i / (n - 1)) ** 2 + 1e-6) for i in range(n)]
+    assert entries(growth="quadratic") == pytest.approx(square, abs=1e-6)
+
+
+def test_fastdpm_steps_go_between_the_steps_of_the_table_where_they_would_meet():
+    levels = schedule("fastdpm_step", 50, growth="quadratic")[:-1]
+    times = np.array([scaled_linear().time(sigma) for sigma in reversed(levels)])
+    assert even(np.sqrt(np.abs(times)))  # the first time is 0 up to rounding
+    assert schedule("fastdpm_step", 1, growth="quadratic")[0] == pytest.approx(scaled_linear().sigmas[800], rel=1e-12)
+
+
 # --- agreement with published implementations ------------------------------------------------------------------------
 
 SD = {"frame": "ve"}

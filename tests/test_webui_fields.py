@@ -270,7 +270,7 @@ class Component:
 def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     """The host may build its own components before ours or after, and asks for ours again for its API."""
     MADE.clear()
-    kinds = ("Accordion", "Row", "Checkbox", "Markdown", "Image", "Dropdown", "Number", "State")
+    kinds = ("Accordion", "Row", "Checkbox", "Markdown", "Image", "Dropdown", "Number", "State", "Textbox")
     monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(**dict.fromkeys(kinds, Component)))
     script = import_module("fewstep.a1111.script").FewstepScript()
     script.is_img2img = False
