@@ -330,19 +330,14 @@ def _analytic() -> Iterable[Solver]:
             reference="Analytic-DPM, arXiv 2201.06503, theorem 1",
             about=f"First order, the optimal variance of each step from measured statistics; on top of {base}.",
             order_on=(),
-            build=partial(_analytic_steps, id, eta),
+            build=partial(_analytic_steps, eta),
         )
 
 
 def _analytic_steps(
-    id: str, eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics | str, s_noise: float
+    eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics, s_noise: float
 ) -> list[Call]:
-    if not isinstance(statistics, Statistics):
-        raise ValueError(
-            f"{id} needs the option statistics: what fewstep.measure_statistics or 'fewstep statistics' measured of "
-            "this model, or the name under which it was saved"
-        )
-    return ddim(frame, levels, eta, statistics.fits(frame).variance)
+    return ddim(frame, levels, eta, statistics.variance)
 
 
 def _adaptive() -> Iterable[Solver]:
