@@ -17,14 +17,9 @@ def ddim_steps(frame: Frame, levels: Sequence[Level], *, eta: float, s_noise: fl
 
 
 def analytic_steps(
-    id: str, eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics | str, s_noise: float
+    eta: float, frame: Frame, levels: Sequence[Level], *, statistics: Statistics, s_noise: float
 ) -> list[Call]:
-    if not isinstance(statistics, Statistics):
-        raise ValueError(
-            f"{id} needs the option statistics: what fewstep.measure_statistics or 'fewstep statistics' measured of "
-            "this model, or the name under which it was saved"
-        )
-    return ddim.ddim(frame, levels, eta, statistics.fits(frame).variance)
+    return ddim.ddim(frame, levels, eta, statistics.variance)
 
 
 def no_plan(*_: Any, **__: Any) -> list[Call]:

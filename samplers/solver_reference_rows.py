@@ -141,7 +141,7 @@ def _analytic() -> Iterable[Solver]:
             reference="Analytic-DPM, arXiv 2201.06503, theorem 1",
             about=f"First order, the optimal variance of each step from measured statistics; on top of {base}.",
             order_on=(),
-            build=partial(builds.analytic_steps, id, strength),
+            build=partial(builds.analytic_steps, strength),
         )
 
 

@@ -20,6 +20,7 @@ from .plan import Plan
 from .solver_options import Situation, resolved
 from .solver_row import Solver, Where
 from .solver_rows import rows
+from .statistics import Statistics
 from .times import TimeMap
 
 __all__ = ["Solver", "Where", "check", "plan", "solver", "solvers"]
@@ -129,4 +130,16 @@ def check(row: Solver, where: Frame, options: Mapping[str, Any]) -> dict[str, An
         note = f"; {row.notes[where.name]}" if where.name in row.notes else ""
         raise ValueError(f"{row.id} is defined on {', '.join(row.frames)}, not on {where.name}{note}")
     hints = {**_HINTS, "eta": _ETA_SETTLED} if row.stochastic else _HINTS
-    return check_options(options, row.options, row.id, hints)
+    checked = check_options(options, row.options, row.id, hints)
+    if "statistics" in checked:
+        checked["statistics"] = _statistics(row, checked["statistics"]).fits(where)
+    return checked
+
+
+def _statistics(row: Solver, given: Statistics | str) -> Statistics:
+    if isinstance(given, Statistics):
+        return given
+    raise ValueError(
+        f"{row.id} needs the option statistics: what fewstep.measure_statistics or 'fewstep statistics' measured of "
+        "this model, or the name under which it was saved"
+    )

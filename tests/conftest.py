@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ def load(alias: str) -> object:
 
 load("fewstep")
 sys.path.insert(0, str(Path(__file__).parent))  # for harness.py, which tests share
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Statistics under the names ve and flow, for what finds them by name; nothing is written into a home folder."""
+    from harness import exact_statistics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWSTEP_DATA", str(tmp_path_factory.mktemp("data")))
+        for frame in ("ve", "flow"):
+            exact_statistics(frame).save(frame)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,10 @@ def test_list_explains_a_row(capsys: pytest.CaptureFixture[str], id: str) -> Non
     text = " ".join(say(capsys, "list", id).split())
     row = next(rows[id] for rows in TABLES.values() if id in rows)
     for option in row.options:
-        values = option.choices or (f"{option.low:g}..{option.high:g}", f"{option.name}={option.default:g}")
+        if option.text:
+            values: Sequence[Any] = (f"{option.name}=NAME",)
+        else:
+            values = option.choices or (f"{option.low:g}..{option.high:g}", f"{option.name}={option.default:g}")
         for expected in (option.name, option.help, *map(str, values)):
             assert expected in text
     assert not [part for part in (row.label, row.reference, row.about, *row.aliases) if part not in text]
@@ -271,7 +275,12 @@ def test_help(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> Non
     assert stop.value.code == 0
     text = capsys.readouterr().out
     takes_ids = ("--json", *TABLES["solvers"])
-    expected = {(): cli.COMMANDS, ("demo",): ("--out",), ("comfy",): ("run",)}.get(words, takes_ids)
+    expected = {
+        (): cli.COMMANDS,
+        ("demo",): ("--out",),
+        ("statistics",): ("--json", "--out"),
+        ("comfy",): ("run",),
+    }.get(words, takes_ids)
     assert not [name for name in expected if name not in text]
 
 

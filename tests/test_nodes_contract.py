@@ -26,7 +26,7 @@ from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
 from fewstep.samplers.level import as_float32
 from fewstep.samplers.menu import menu
-from harness import FIXED
+from harness import FIXED, make_plan, named
 from snapshot import MENU, SNAPSHOT
 
 NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
@@ -86,7 +86,7 @@ def test_published_menu_names_stay_listed() -> None:
     assert set(MENU) <= set(menu("all"))
     assert len(menu("all")) == len(SOLVERS)
     assert menu("none") == {}
-    assert all(fewstep.plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values() if id not in ADAPTIVE)
+    assert all(make_plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values() if id not in ADAPTIVE)
     with pytest.raises(ValueError, match="unknown size of menu 'long'"):
         menu("long")
 
@@ -298,7 +298,8 @@ def test_every_solver_can_be_plotted_on_every_range_it_fits(id: str | None, rang
         with pytest.raises(ValueError, match=f"sampler_name: {id} is defined on flow"):
             from_widgets({"sampler_name": id, "range": range})
         return
-    found = from_widgets({"sampler_name": id, **({"range": range} if range else {}), "steps": 7})
+    given = {"sampler_name": id, "solver_options": named(id, frame) if id else {}, "steps": 7}
+    found = from_widgets({**given, **({"range": range} if range else {})})
     assert found["total"] == len(found["sigma"]) == 7
     assert found["range"]["assumed"] is True
     assert found["solver"] == id

@@ -26,11 +26,13 @@ from webui_stand_in import Host
 SOLVERS = fewstep.solvers()
 DEFAULTS = [each.default for each in fields()]
 NUMBERS = (0.05, 1.0, 5.0, 1.23456789, 1e-7, 123456789.0, 1e300)
+#: names of statistics, see conftest.py
+TEXTS = ("ve", "flow")
 #: every value that moves a field from its default
 MOVED = [
     (each.name, value)
     for each in fields()
-    for value in each.choices or [number for number in NUMBERS if each.low <= number <= each.high]
+    for value in (TEXTS if each.text else each.choices or [n for n in NUMBERS if each.low <= n <= each.high])
     if value != each.default
 ]
 #: (what the script is given, words of the refusal)
@@ -123,7 +125,7 @@ def test_options_reach_the_solvers_that_have_them(id: str) -> None:
         elif name not in offered:
             with pytest.raises(ValueError, match=rf"^{name}: {id} has no such option; set it back to .*, or choose a"):
                 asked.options(SOLVERS[id])
-        elif value in offered[name].choices or not offered[name].choices:
+        elif value in offered[name].choices or value in TEXTS or not offered[name].choices:
             assert asked.options(SOLVERS[id]) == {name: value}
         else:
             with pytest.raises(ValueError, match=rf"^{name}: {id}: unknown value .*Known: "):

@@ -13,7 +13,7 @@ from fewstep.a1111.refusal import RefusedError
 from fewstep.a1111.request import put
 from fewstep.a1111.sampling import sampler_function
 from fewstep.a1111.words import sampler_label
-from harness import FIXED, offered
+from harness import FIXED, named, offered
 from webui_models import DENOISERS, FRAMES, Guided, core_levels, host_levels
 from webui_stand_in import Host
 
@@ -58,11 +58,13 @@ def levels_of(frame: str, n: int = 7) -> Tensor:
 @pytest.mark.parametrize(("id", "frame"), CASES)
 def test_the_result_is_that_of_the_core(id: str, frame: str) -> None:
     """Bit for bit, on the same levels in float32; n levels are n calls and n callbacks."""
-    model, x, sigmas = guided(frame), noise(frame), levels_of(frame)
+    options = named(id, frame)
+    model, x, sigmas = guided(frame, **options), noise(frame), levels_of(frame)
     told: list[dict[str, Any]] = []
     before = x.clone()
     out = sampler_function(SOLVERS[id])(model, x, sigmas, {"cond": 1}, told.append, True)
-    core = fewstep.sample(Guided(flow=frame == "flow"), x, sigmas, id, FRAMES[MODELS[frame]], noise=hosts_noise())
+    where = FRAMES[MODELS[frame]]
+    core = fewstep.sample(Guided(flow=frame == "flow"), x, sigmas, id, where, noise=hosts_noise(), **options)
     assert torch.equal(out, core)
     assert torch.equal(x, before)
     assert [each["i"] for each in told] == list(range(7))
@@ -91,6 +93,7 @@ def test_adaptive_solvers_count_in_the_hosts_steps(id: str, frame: str) -> None:
 @pytest.mark.parametrize(("id", "frame"), CASES)
 def test_options_of_the_request_are_used(id: str, frame: str) -> None:
     options = offered(id, **{option.name: option.choices[-1] for option in SOLVERS[id].options if option.choices})
+    options |= named(id, frame)
     out = sampler_function(SOLVERS[id])(guided(frame, **options), noise(frame), levels_of(frame), disable=True)
     where = FRAMES[MODELS[frame]]
     model = Guided(flow=frame == "flow")
@@ -131,9 +134,9 @@ def test_nothing_to_do(sigmas: list[float]) -> None:
 
 @pytest.mark.parametrize("id", [id for id, frame in CASES if frame == "ve"])
 def test_repeated_levels_cost_their_calls_and_change_nothing(id: str) -> None:
-    model, told = guided("ve"), []
+    model, told = guided("ve", **named(id)), []
     out = sampler_function(SOLVERS[id])(model, noise("ve"), torch.tensor([14.0, 5.0, 5.0, 1.0, 0.0]), None, told.append)
-    once = sampler_function(SOLVERS[id])(guided("ve"), noise("ve"), torch.tensor([14.0, 5.0, 1.0, 0.0]))
+    once = sampler_function(SOLVERS[id])(guided("ve", **named(id)), noise("ve"), torch.tensor([14.0, 5.0, 1.0, 0.0]))
     assert (len(model.asked), len(told)) == (4, 4)
     assert torch.allclose(out, once, atol=1e-5)
 
@@ -238,11 +241,13 @@ def test_a_run_of_the_host(host: Host, id: str, frame: str) -> None:
 
     menus.offer_schedules("none")
     menus.offer_samplers("none")
-    model = guided(frame)
+    options = named(id, frame)
+    model = guided(frame, **options)
     sampler = host.sd_samplers.create_sampler(sampler_label(SOLVERS[id]), model)
     p = SimpleNamespace(steps=5, scheduler="Automatic", rng=Rng())
+    put(p, [options])
     out = sampler.sample(p, noise(frame), {"cond": 1})
     levels, where = core_levels("beta", MODELS[frame], 5), FRAMES[MODELS[frame]]
-    core = fewstep.sample(Guided(flow=frame == "flow"), noise(frame), levels, id, where, noise=hosts_noise())
+    core = fewstep.sample(Guided(flow=frame == "flow"), noise(frame), levels, id, where, noise=hosts_noise(), **options)
     assert torch.equal(out, core)
     assert len(model.asked) == 5
