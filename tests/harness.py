@@ -83,3 +83,8 @@ def offered(id: str, **options: Any) -> dict[str, Any]:
         options["eta"] = 0.0
     names = {option.name for option in row.options}
     return {name: value for name, value in options.items() if name in names}
+
+
+def still(id: str, frame: str) -> dict[str, Any]:
+    """Options with which a solver draws no noise, as doors are given them: theirs comes from different sources."""
+    return {**named(id, frame), **offered(id, eta=0.0), **({"s_noise": 0.0} if id in MEASURED else {})}

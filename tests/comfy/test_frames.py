@@ -12,7 +12,7 @@ from fewstep.nodes.host_sampler import Choice, sampler_function
 from fewstep.nodes.model_frame import frame_of, model_sampling_of
 from fewstep.samplers.level import snapped
 from fewstep.samplers.times import Table, sigma_range
-from harness import offered
+from harness import still
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("host")]
 
@@ -128,7 +128,7 @@ def test_a_first_flow_level_just_below_1_is_as_good_as_1(id: str, first: float) 
     """The host's float32 shift often gives such a level. The exact latent is half the noise."""
     patcher, noise = exact_model(gaussian, "FLOW"), torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     levels = [first, *fewstep.schedule("simple", 20, frame="flow")[1:]]
-    fn = sampler_function(Choice(fewstep.solvers()[id], offered(id, eta=0.0)))
+    fn = sampler_function(Choice(fewstep.solvers()[id], still(id, "flow")))
     errors = [
         float((sample(patcher, fn, each, noise) - noise / 2).abs().max()) for each in (levels, [1.0, *levels[1:]])
     ]

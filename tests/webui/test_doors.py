@@ -8,7 +8,7 @@ import pytest
 from doors import SOURCE, difference, python_door
 from fewstep.a1111.words import sampler_label
 from fewstep.samplers.solvers import solver
-from harness import FIXED, offered
+from harness import FIXED, still
 from webui_host import Host, alwayson
 
 #: measured: up to 1e-7 on noise models, in all three hosts (rounding of float32); the project's promise is 1e-4
@@ -31,9 +31,9 @@ def levels(host: Host, mode: str = "txt2img", **request: Any) -> list[float]:
 def test_noise_models(host: Host, id: str) -> None:
     sigmas = levels(host, scheduler="Karras", steps=8)
     answer_in(host)
-    still = offered(id, eta=0.0)  # the doors draw their noise from different sources
-    host.picture(sampler_name=sampler_label(solver(id)), scheduler="Karras", steps=8, **alwayson(still))
-    expected = python_door(host.tensor("first"), sigmas, id, "ve", **still)
+    quiet = still(id, "ve")
+    host.picture(sampler_name=sampler_label(solver(id)), scheduler="Karras", steps=8, **alwayson(quiet))
+    expected = python_door(host.tensor("first"), sigmas, id, "ve", **quiet)
     assert difference(host.tensor("last"), expected) < TOLERANCE
 
 

@@ -11,7 +11,7 @@ from doors import SOURCE, difference, python_door
 from fewstep.a1111.words import sampler_label, schedule_label
 from fewstep.samplers.schedules import schedules
 from fewstep.samplers.solvers import solver
-from harness import FIXED, offered
+from harness import FIXED, still
 from test_doors import TOLERANCE, levels
 from webui_host import Host, alwayson, kind_of
 
@@ -65,11 +65,11 @@ def test_every_solver_is_right(host: Host, flow: str, id: str) -> None:
     sigmas = levels(host, **asked)
     assert (len(sigmas), sigmas[0]) == (9, 1.0)
     host.run(SOURCE + "\nprobe.answer = answer")
-    still = offered(id, eta=0.0)  # the doors draw their noise from different sources
-    picture = host.picture(sampler_name=sampler_label(solver(id)), **asked, **alwayson(still))
+    quiet = still(id, "flow")
+    picture = host.picture(sampler_name=sampler_label(solver(id)), **asked, **alwayson(quiet))
     assert picture.parameters["Sampler"] == sampler_label(solver(id))
     assert len(host.calls()) == 8
-    assert difference(host.tensor("last"), python_door(host.tensor("first"), sigmas, id, "flow", **still)) < TOLERANCE
+    assert difference(host.tensor("last"), python_door(host.tensor("first"), sigmas, id, "flow", **quiet)) < TOLERANCE
 
 
 @pytest.mark.parametrize("id", [row.id for row in schedules().values()])
