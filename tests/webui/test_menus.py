@@ -9,7 +9,8 @@ from fewstep.a1111.words import sampler_label, schedule_label
 from fewstep.samplers.menu import menu
 from fewstep.samplers.schedules import schedules
 from fewstep.samplers.solvers import solver, solvers
-from webui_host import Host
+from harness import named
+from webui_host import Host, alwayson
 
 SHORT = [sampler_label(solver(id)) for id in menu("short").values()]
 
@@ -30,7 +31,7 @@ def test_every_solver_samples_whatever_the_menu_shows(host: Host, id: str) -> No
     if "ve" not in solver(id).frames:
         assert "is defined on flow" in host.refusal(sampler_name=label).body["detail"]
         return
-    picture = host.picture(sampler_name=label, scheduler="Karras", steps=5)
+    picture = host.picture(sampler_name=label, scheduler="Karras", steps=5, **alwayson(named(id)))
     assert picture.parameters["Sampler"] == label
     assert picture.parameters["Schedule type"] == "Karras"
     # adaptive solvers ask as often as the tolerance needs

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fewstep.a1111.words import sampler_label
 from fewstep.samplers.solvers import solver, solvers
+from harness import named
 from PIL import Image
 from webui_host import Host, alwayson
 
@@ -25,14 +26,15 @@ def test_a_picture_is_the_same_in_a_batch_and_alone(host: Host, id: str) -> None
     """As nearly as the host's own sampler with noise: its networks round a batch otherwise than a single picture."""
     asked: dict[str, Any] = {"scheduler": "Karras", "steps": 6}
 
-    def worst(label: str) -> float:
-        batch = host.picture(sampler_name=label, seed=5, batch_size=3, **asked)
+    def worst(label: str, **options: Any) -> float:
+        given = {**asked, **alwayson(options)}
+        batch = host.picture(sampler_name=label, seed=5, batch_size=3, **given)
         # a grid comes first where the host makes one
         together = batch.images[-3:]
-        alone = [host.picture(sampler_name=label, seed=5 + i, **asked).images[0] for i in range(3)]
+        alone = [host.picture(sampler_name=label, seed=5 + i, **given).images[0] for i in range(3)]
         return max(float(np.abs(pixels(a) - pixels(b)).mean()) for a, b in zip(together, alone, strict=True))
 
-    own, theirs = worst(sampler_label(solver(id))), worst("Euler a")
+    own, theirs = worst(sampler_label(solver(id)), **named(id)), worst("Euler a")
     print(f"{id}: mean difference of pixels {own:.3f} of 255, Euler a {theirs:.3f}")
     # noise of another picture would give more than 20
     assert own < max(2.0 * theirs, 1.0)
