@@ -27,7 +27,7 @@ def register(settings: Settings) -> None:
 
     # forks keep the first two elsewhere
     lists = (getattr(host, "KSAMPLER_NAMES", []), getattr(host, "SAMPLER_NAMES", []), host.KSampler.SAMPLERS)
-    for name, id in menu(settings.size).items():
+    for name, id in menu(settings.size, bare=True).items():
         attribute = f"sample_{name}"
         if not hasattr(functions, attribute):
             setattr(functions, attribute, _sampler(attribute, id))

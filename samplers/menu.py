@@ -47,17 +47,25 @@ def _all() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*solvers(), *SHORT)))
 
 
+def _needs_options(name: str) -> bool:
+    from .solvers import solver
+
+    return name not in SHORT and not solver(name).bare
+
+
 #: word of the setting -> the ids that it stands for
 _SIZES: dict[str, Callable[[], tuple[str, ...]]] = {"short": lambda: SHORT, "all": _all, "none": lambda: ()}
 SIZES = tuple(_SIZES)
 DEFAULT_SIZE = "short"
 
 
-def menu(size: str = DEFAULT_SIZE) -> dict[str, str]:
+def menu(size: str = DEFAULT_SIZE, *, bare: bool = False) -> dict[str, str]:
     """{menu name: solver id or alias} for a size of menu: short, all or none. ValueError for any other word.
+
+    bare  the host's menu has no place for options: solvers that need one (statistics) are left out
 
     The short one is made without the solver table, which a host's start does not wait for.
     """
     if size not in _SIZES:
         raise ValueError(nearest("size of menu", size, SIZES))
-    return {PREFIX + name: name for name in _SIZES[size]()}
+    return {PREFIX + name: name for name in _SIZES[size]() if not (bare and _needs_options(name))}

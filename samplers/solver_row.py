@@ -63,6 +63,11 @@ class Solver:
         return any(option.name == "s_noise" for option in self.options)
 
     @property
+    def bare(self) -> bool:
+        """Whether it samples without any option being given: a file's name has no default that would do."""
+        return not any(option.text for option in self.options)
+
+    @property
     def variant(self) -> str:
         """The default variant."""
         return next((str(option.default) for option in self.options if option.name == "variant"), "paper")

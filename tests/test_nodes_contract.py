@@ -85,6 +85,8 @@ def test_published_menu_names_stay_listed() -> None:
     assert list(menu())[: len(MENU)] == MENU
     assert set(MENU) <= set(menu("all"))
     assert len(menu("all")) == len(SOLVERS)
+    # a menu of names alone has no place for the statistics that these need
+    assert menu("all").keys() - menu("all", bare=True).keys() == {"fewstep_analytic_ddpm", "fewstep_analytic_ddim"}
     assert menu("none") == {}
     assert all(make_plan(id, [1.0, 0.5, 0.0], "flow") for id in menu("all").values() if id not in ADAPTIVE)
     with pytest.raises(ValueError, match="unknown size of menu 'long'"):

@@ -90,7 +90,7 @@ def _in_float64(fn: Callable[..., Tensor], start: Tensor, kept: list[Tensor]) ->
 
 
 @pytest.mark.parametrize("denoise", [1.0, 0.4])
-@pytest.mark.parametrize("name", [name for name, id in menu("all").items() if not solver(id).adaptive])
+@pytest.mark.parametrize("name", [name for name, id in menu("all", bare=True).items() if not solver(id).adaptive])
 def test_n_steps_are_n_progress_events_and_n_calls(name: str, denoise: float) -> None:
     """Through the host's KSampler, with the menu's name: what a person sees as steps is what the model is asked."""
     import comfy.sample
