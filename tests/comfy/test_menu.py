@@ -108,7 +108,12 @@ print(json.dumps({"samplers": comfy.samplers.KSampler.SAMPLERS, "schedulers": co
 
 @pytest.mark.parametrize(
     ("setting", "samplers", "schedules"),
-    [("all", menu("all", bare=True), False), ("none", {}, False), ("short, schedules", menu(), True), ("nonsense", menu(), False)],
+    [
+        ("all", menu("all", bare=True), False),
+        ("none", {}, False),
+        ("short, schedules", menu(), True),
+        ("nonsense", menu(), False),
+    ],
 )
 @pytest.mark.usefixtures("host")
 def test_the_setting_is_read_at_import(setting: str, samplers: Any, schedules: bool) -> None:
