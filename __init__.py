@@ -13,9 +13,11 @@ if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads
     from .samplers.kdiffusion import k_sampler, sample
     from .samplers.level import frame
     from .samplers.models import wrap
+    from .samplers.profile import load_profile
     from .samplers.run import run, steps
     from .samplers.schedules import schedule, schedules
     from .samplers.solvers import plan, solvers
+    from .samplers.tune import tune, tuning
 
 __version__ = "0.1.0"
 
@@ -36,6 +38,9 @@ _PUBLIC = {
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
+    "tune": "samplers.tune",
+    "tuning": "samplers.tune",
+    "load_profile": "samplers.profile",
     "classifier_free": "samplers.guidance",
     "classifier": "samplers.guidance",
     "dynamic_thresholding": "samplers.guidance",
@@ -51,6 +56,7 @@ __all__ = [
     "dynamic_thresholding",
     "frame",
     "k_sampler",
+    "load_profile",
     "plan",
     "run",
     "sample",
@@ -58,6 +64,8 @@ __all__ = [
     "schedules",
     "solvers",
     "steps",
+    "tune",
+    "tuning",
     "wrap",
 ]
 
