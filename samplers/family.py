@@ -1,27 +1,27 @@
-"""The plans that tuning chooses from: a published multistep method with its levels and weights set free.
+"""The plans that tuning chooses from: a multistep method with its levels and weights set free.
 
 A plan of n calls is a point theta of a family. Its entries are, in this order,
 
     lambda of the n - 1 inner levels
-    for step i, the deviations delta_j, j = 1..k_i, of the weights of its k_i older predictions from the published ones,
-        w_j = published_j + W delta_j,    w_0 = published_0 - W sum_j delta_j,    W = sum_j published_j
+    for step i, the deviations delta_j, j = 1..k_i, of the weights of its k_i older predictions from the method's own,
+        w_j = own_j + W delta_j,    w_0 = own_0 - W sum_j delta_j,    W = sum_j own_j
 
-so theta with every delta 0 is the published method on these levels. The scale of the state and the sum W of the weights
-are never touched: they are what keeps constants (constant x0 and n are solved exactly), so a tuned plan passes the
-checks of every plan. docs/decisions/0014-tuning.md has what that costs, which is nothing.
+so theta with every delta 0 is the method on these levels. The scale of the state and the sum W of the weights are never
+touched: they are what keeps constants (constant x0 and n are solved exactly), so a tuned plan passes the checks of every
+plan. docs/decisions/0014-tuning.md has what that costs, which is nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from .level import Frame
+from .methods.adams import Adams
 from .plan import Call, Plan
-from .solvers import plan as published_plan
+from .quadrature import CLOCKS, moments, scale, weights
 
 #: id of the plans that are made here, where a published plan has its solver's
 TUNED = "tuned"
@@ -31,10 +31,10 @@ _GAP = 0.01
 
 @dataclass(frozen=True)
 class Family:
-    """The plans around one published method.
+    """The plans around one multistep method.
 
     top, low, end  host sigmas: of the start, the lowest that an inner level may have, and of the end
-    solver         a multistep method of one call per step, with its options; it keeps one kind of prediction
+    method         what theta deviates from, of one call per step
     points         how many predictions an update combines, the newest included
     """
 
@@ -43,8 +43,7 @@ class Family:
     low: float
     end: float
     calls: int
-    solver: str
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    method: Adams
     points: int = 4
 
     @cached_property
@@ -89,44 +88,49 @@ class Family:
         return [self.top, *inner, self.end]
 
     def plan(self, theta: Sequence[float]) -> Plan:
-        """The plan of theta. Raises ValueError where levels meet."""
-        base = self._published(tuple(self.sigmas(theta)))
+        """The plan of theta. Raises ValueError where levels meet or a weight is not finite."""
+        own = _own_calls(self.frame, tuple(self.sigmas(theta)), self.method)
         calls, at = [], self.levels_size
-        for call, count in zip(base.calls, self._free, strict=True):
+        for call, count in zip(own, self._free, strict=True):
             calls.append(_moved(call, theta[at : at + count]))
             at += count
-        return replace(base, calls=tuple(calls))
+        method = self.method
+        return Plan(
+            solver=TUNED,
+            frame=self.frame,
+            levels=(calls[0].level, *(call.target for call in calls)),
+            calls=tuple(calls),
+            order=1,
+            options={"form": method.form, "clock": method.clock, "points": self.points},
+            reference=f"fitted to a model, beginning with {method.points} points of the {method.form} form in {method.clock}",
+        )
 
-    @cached_property
-    def _known(self) -> dict[tuple[float, ...], Plan]:
-        return {}
 
-    def _published(self, sigmas: tuple[float, ...]) -> Plan:
-        """The published plan, as a tuned plan whose deviations are 0."""
-        if sigmas not in self._known:
-            if len(self._known) > 64:
-                self._known.clear()
-            made = published_plan(self.solver, sigmas, self.frame, **self.options)
-            if not all(call.closes and not call.noise and call.keeps == made.calls[0].keeps for call in made):
-                raise ValueError(f"{made.solver} is not a multistep method of one kind of prediction: it cannot be tuned")
-            self._known[sigmas] = replace(
-                made,
-                solver=TUNED,
-                order=1,
-                options={"base": made.solver, "points": self.points},
-                reference=f"fitted to a model, from {made.solver}: {made.reference}",
-                notes=(),
-            )
-        return self._known[sigmas]
+@lru_cache(maxsize=256)
+def _own_calls(frame: Frame, sigmas: tuple[float, ...], method: Adams) -> tuple[Call, ...]:
+    """The method's calls. Unlike `multistep` it never drops to fewer points, so that a fit sees no jumps.
+
+    The step to sigma 0 is in the frame's regular form where the method is in it, and x = D otherwise.
+    """
+    levels = [frame.level(host) for host in sigmas]
+    calls = []
+    for i, (s, t) in enumerate(zip(levels, levels[1:], strict=False)):
+        form, clock, points = method.form, method.clock, min(method.points, i + 1)
+        if t.sigma == 0.0 and frame.regular[0] == form:
+            clock = frame.regular[1]
+        elif t.sigma == 0.0:
+            points = 1
+        u = [CLOCKS[clock](frame, level) for level in (*levels[i - points + 1 : i + 1], t)]
+        thetas = [(value - u[-2]) / (u[-1] - u[-2]) for value in reversed(u[:-1])] if points > 1 else [0.0]
+        own = weights(moments(form, clock, frame, s, t, points), thetas)
+        calls.append(Call(s, t, form, scale(form, s, t), tuple(own), True, form, clock, points - 1))
+    return tuple(calls)
 
 
 def _moved(call: Call, deltas: Sequence[float]) -> Call:
     """The call with deviations on its older weights; its weights are as many as there may be deviations."""
-    older = list(call.weights[1:]) + [0.0] * (len(deltas) + 1 - len(call.weights))
+    older = [*call.weights[1:], *[0.0] * (len(deltas) + 1 - len(call.weights))]
     whole = math.fsum(call.weights)
-    for j, delta in enumerate(deltas):
-        older[j] += whole * delta
+    moved = [weight + whole * delta for weight, delta in zip(older, deltas, strict=True)]
     # the newest takes what is left, so that the sum stays
-    return replace(call, weights=(whole - math.fsum(older), *older), exact_degree=0)
-
-
+    return replace(call, weights=(whole - math.fsum(moved), *moved), exact_degree=0)

@@ -214,10 +214,13 @@ def _time_record(time: times.TimeMap) -> dict[str, Any]:
     return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}  # type: ignore[arg-type]
 
 
-def _time_of(record: Mapping[str, Any]) -> times.TimeMap:
+def _frame_of(name: str, record: Mapping[str, Any]) -> Frame:
+    """The frame with the time map of a record; the frame's own object where that is the same map."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-    made: times.TimeMap = _TIMES[values.pop("kind")](**values)  # type: ignore[assignment]
-    return made
+    frame = make_frame(name)
+    if _time_record(frame.time) == values:
+        return frame
+    return Frame(name, _TIMES[values.pop("kind")](**values))
 
 
 def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity: str = "") -> Profile:
@@ -259,7 +262,7 @@ def _read(where: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Profile:
-    frame = make_frame(str(record["frame"]), _time_of(record["time"]))
+    frame = _frame_of(record["frame"], record["time"])
     entries = {}
     for key, entry in record["entries"].items():
         n = int(key)

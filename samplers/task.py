@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from . import fit
 from .family import Family
 from .level import Frame
 from .names import nearest
+from .methods.adams import Adams
 from .plan import Plan
 from .schedules import schedule
 from .solvers import plan as published_plan
@@ -30,20 +31,27 @@ class Setting:
         return " ".join([self.solver, self.schedule, *(f"{name}={value}" for name, value in self.options.items())])
 
 
-_EULER = {"start": "euler", "final": "off"}
-_REGULAR = {**_EULER, "last": "regular"}
-_DENOISE = {**_EULER, "last": "denoise"}
+@dataclass(frozen=True)
+class Start:
+    """A multistep method on a published schedule, where a fit may begin."""
+
+    method: Adams
+    schedule: str
+
+
 _NOISE_STARTS = tuple(
-    Setting(solver, id, options)
-    for solver, options in (("dpm_solver_3m", _REGULAR), ("dpmpp_3m", {**_DENOISE, "variant": "paper"}))
+    Start(method, id)
+    for method in (Adams("noise", "lambda", 3), Adams("data", "lambda", 3))
     for id in ("karras", "exponential", "time_quadratic")
 )
-#: frame -> where fits begin: methods of one call per step
+#: frame -> starting points
 STARTS = {
     "ve": _NOISE_STARTS,
     "vp": _NOISE_STARTS,
-    "flow": tuple(Setting("flow_ab3", id, _REGULAR) for id in ("sgm_uniform", "beta", "flow_shift")),
+    "flow": tuple(Start(Adams("velocity", "sigma", 3), id) for id in ("sgm_uniform", "beta", "flow_shift")),
 }
+#: In the noise form nothing is fitted from above this rho: it subtracts numbers of that size to get one of size 1.
+_NEARLY_NOISE = 200.0
 _NOISE_RIVALS = tuple(
     Setting(solver, id, options)
     for solver, options in (
@@ -146,7 +154,8 @@ class Task:
     @property
     def starts(self) -> tuple[Setting, ...]:
         """Where fits may begin."""
-        return STARTS[self.frame.name]
+        nearly_noise = self.frame.level(self.sigma_max).rho > _NEARLY_NOISE
+        return tuple(s for s in STARTS[self.frame.name] if not (nearly_noise and s.method.form == "noise"))
 
     def sigmas(self, id: str, n: int) -> list[float]:
         """A schedule's levels on this range."""
@@ -165,11 +174,19 @@ class Task:
                 found[setting] = plan
         return found
 
-    def family(self, start: Setting, n: int) -> Family:
-        """The plans of n calls around a starting point's solver."""
-        return Family(
-            self.frame, self.sigma_max, self.sigma_min, self.last, n, start.solver, start.options, self.points
-        )
+    def family(self, method: Adams, n: int) -> Family:
+        """The plans of n calls around a method."""
+        return Family(self.frame, self.sigma_max, self.sigma_min, self.last, n, method, self.points)
+
+    def begun(self, n: int) -> Iterator[tuple[Family, list[float]]]:
+        """Families and levels of the starting points that exist on this range."""
+        for start in self.starts:
+            try:
+                sigmas = self.sigmas(start.schedule, n)
+            except ValueError:
+                continue
+            if sigmas[0] == self.sigma_max:
+                yield self.family(start.method, n), sigmas
 
     def teacher(self, calls: int) -> Plan:
         """The plan of the run that is taken for the truth, or of its check."""
@@ -182,7 +199,7 @@ class Task:
         published = fits = 0
         for n in self.calls:
             published += (len(self.starts) + len(self.beaten)) * n * choosing
-            on_fitted, on_choosing = fit.round_calls(self.family(self.starts[0], n))
+            on_fitted, on_choosing = fit.round_calls(self.family(self.starts[0].method, n))
             rounds = (BEGUN - 1) * min(TRYING, self.rounds) + self.rounds
             fits += rounds * (on_fitted * fitted + on_choosing * choosing) + BEGUN * n * (fitted + choosing)
         teacher = samples * self.teacher_calls + judging * (self.teacher_calls // 2)

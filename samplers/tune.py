@@ -198,14 +198,14 @@ def _fitted(
 ) -> Generator[Progress, None, Fit]:
     """The best fit: a few are begun, and the one that comes out best goes on."""
     ranked = []
-    for start, plan in task.plans(task.starts, n).items():
+    for family, sigmas in task.begun(n):
+        plan = family.plan(family.start(sigmas))
         error = (yield from log.drive("published", n, choosing.errors(plan))).median().item()
-        ranked.append((error, start))
+        ranked.append((error, family, sigmas))
     ranked.sort(key=lambda each: each[0])
     begun: list[Fit] = []
-    for _, start in ranked[:BEGUN]:
-        family = task.family(start, n)
-        fit = yield from log.drive("fit", n, fits.begin(family, task.sigmas(start.schedule, n), fitting, choosing))
+    for _, family, sigmas in ranked[:BEGUN]:
+        fit = yield from log.drive("fit", n, fits.begin(family, sigmas, fitting, choosing))
         for _ in range(min(TRYING, task.rounds)):
             if not fit.over:
                 fit = yield from log.drive("fit", n, fits.advance(fit, fitting, choosing))
