@@ -123,7 +123,8 @@ class Digits(Mixture):
             page = torch.zeros(1, 1, 12, 12, dtype=torch.float64)
             page[0, 0, 2:9, 3:8] = torch.tensor([[float(dot) for dot in row] for row in glyph.split()])
             for _ in range(self.modes // len(_GLYPHS)):
-                turn, size, slant, right, down = (torch.rand(5, generator=generator, dtype=torch.float64) - 0.5).tolist()
+                drawn = torch.rand(5, generator=generator, dtype=torch.float64) - 0.5
+                turn, size, slant, right, down = drawn.tolist()
                 c, s = (1.0 + 0.3 * size) * math.cos(0.5 * turn), (1.0 + 0.3 * size) * math.sin(0.5 * turn)
                 affine = torch.tensor([[[c, 0.6 * slant - s, 0.25 * right], [s, c, 0.25 * down]]], dtype=torch.float64)
                 grid = torch.nn.functional.affine_grid(affine, [1, 1, 8, 8], align_corners=False)

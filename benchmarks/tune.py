@@ -19,7 +19,6 @@ from typing import Any
 import fewstep
 import torch
 
-from ..demo.models import denoiser
 from ..samplers.plan import Plan
 from .problems import PROBLEMS, Digits, Mixture, median_error
 

@@ -6,9 +6,9 @@ A plan of n calls is a point theta of a family. Its entries are, in this order,
     for step i, the deviations delta_j, j = 1..k_i, of the weights of its k_i older predictions from the method's own,
         w_j = own_j + W delta_j,    w_0 = own_0 - W sum_j delta_j,    W = sum_j own_j
 
-so theta with every delta 0 is the method on these levels. The scale of the state and the sum W of the weights are never
-touched: they are what keeps constants (constant x0 and n are solved exactly), so a tuned plan passes the checks of every
-plan. docs/decisions/0014-tuning.md has what that costs, which is nothing.
+so theta with every delta 0 is the method on these levels. The scale of the state and the sum W of the weights are
+never touched: they are what keeps constants (constant x0 and n are solved exactly), so a tuned plan passes the checks
+of every plan. What that costs is in docs/decisions/0014-tuning.md: nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 from .level import Frame
 from .methods.adams import Adams
@@ -102,7 +103,7 @@ class Family:
             calls=tuple(calls),
             order=1,
             options={"form": method.form, "clock": method.clock, "points": self.points},
-            reference=f"fitted to a model, beginning with {method.points} points of the {method.form} form in {method.clock}",
+            reference=f"fitted to a model, from {method.points} points of the {method.form} form in {method.clock}",
         )
 
 
@@ -114,7 +115,7 @@ def _own_calls(frame: Frame, sigmas: tuple[float, ...], method: Adams) -> tuple[
     """
     levels = [frame.level(host) for host in sigmas]
     calls = []
-    for i, (s, t) in enumerate(zip(levels, levels[1:], strict=False)):
+    for i, (s, t) in enumerate(pairwise(levels)):
         form, clock, points = method.form, method.clock, min(method.points, i + 1)
         if t.sigma == 0.0 and frame.regular[0] == form:
             clock = frame.regular[1]

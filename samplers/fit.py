@@ -6,8 +6,8 @@ are far off whatever is done, so the loss is that of Student's t (Cauchy's), wit
     loss = mean_s log(e_s^2 + c^2),    weights of the least squares: w_s = 1/(e_s^2 + c^2)
 
 The derivatives are differences of runs (`Samples.normal_equations`); the model's own gradients are not needed. A step
-solves (J'WJ + D (mu + prior)) step = -J'Wr with D the diagonal of J'WJ (Levenberg-Marquardt); the prior draws the weights
-to the published ones. Other samples, those for choosing, say which round's plan is taken.
+solves (J'WJ + D (mu + prior)) step = -J'Wr with D the diagonal of J'WJ (Levenberg-Marquardt); the prior draws the
+weights to the method's own. Other samples, those for choosing, say which round's plan is taken.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fit:
     """A fit that goes on: where it is, and the best point so far by the samples for choosing.
 
     theta, errors  the last accepted point, and the errors of the samples for fitting there [S]
-    best, chosen   the best point and its median error on the samples for choosing
+    best, chosen   the best point and its mean error on the samples for choosing
     idle           rounds since it was found
     over           whether more rounds would change nothing
     """
@@ -63,7 +63,7 @@ def begin(family: Family, sigmas: Sequence[float], fitting: Samples, choosing: S
     theta = family.start(sigmas)
     plan = family.plan(theta)
     errors = yield from fitting.errors(plan)
-    chosen = (yield from choosing.errors(plan)).median().item()
+    chosen = _mean((yield from choosing.errors(plan)))
     return Fit(family, theta, errors, theta, chosen)
 
 
@@ -80,8 +80,8 @@ def advance(fit: Fit, fitting: Samples, choosing: Samples) -> Work[Fit]:
     weights = 1.0 / (fit.errors.square() + width.square())
     eps = _WIDTHS.get(fitting.asked, _HALF_WIDTH)
     gram, right = yield from fitting.normal_equations(family, fit.theta, weights / weights.sum(), eps)
-    if not bool(gram.isfinite().all()):
-        return replace(fit, over=True)
+    if not bool(gram.isfinite().all()) or not float(gram.diagonal().max()) > 0.0:
+        return replace(fit, over=True)  # a plan off its limits, or a model that answers the same whatever it is asked
     start = family.start(family.sigmas(fit.theta))
     away = torch.tensor(fit.theta, dtype=torch.float64) - torch.tensor(start, dtype=torch.float64)  # 0 for levels
     diagonal = gram.diagonal().clamp_min(1e-12 * gram.diagonal().max())
@@ -98,12 +98,17 @@ def advance(fit: Fit, fitting: Samples, choosing: Samples) -> Work[Fit]:
         damping *= 4.0
     else:
         return replace(fit, over=True)
-    chosen = (yield from choosing.errors(family.plan(theta))).median().item()
+    chosen = _mean((yield from choosing.errors(family.plan(theta))))
     damping = max(damping / 5.0, _LEAST_DAMPING)
     if chosen < (1.0 - _GAIN) * fit.chosen:
         return replace(fit, theta=theta, errors=errors, best=theta, chosen=chosen, damping=damping, idle=0)
     idle = fit.idle + 1
     return replace(fit, theta=theta, errors=errors, damping=damping, idle=idle, over=idle >= _PATIENCE)
+
+
+def _mean(errors: Tensor) -> float:
+    """Geometric mean: less moved by a few samples than the median is by which samples there are."""
+    return float(errors.log().mean().exp())
 
 
 def _loss(errors: Tensor, width: Tensor) -> float:

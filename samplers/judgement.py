@@ -28,9 +28,9 @@ class Gain:
 
 
 def gain(tuned: NDArray[np.float64], untuned: NDArray[np.float64], seed: int = 0) -> Gain:
-    """Compares errors [S] of the same samples: both are drawn together, S with replacement, 2000 times (Efron 1979)."""
+    """Compares errors [S] of the same samples: pairs are drawn, S of them with replacement, 2000 times (Efron 1979)."""
     if tuned.shape != untuned.shape or tuned.ndim != 1 or not len(tuned):
-        raise ValueError(f"got errors of shapes {tuned.shape} and {untuned.shape}, expected one for each sample of both")
+        raise ValueError(f"got errors of shapes {tuned.shape} and {untuned.shape}, expected one a sample of both")
     drawn = np.random.default_rng(seed).integers(len(tuned), size=(_RESAMPLES, len(tuned)))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.median(tuned[drawn], axis=1) / np.median(untuned[drawn], axis=1)

@@ -16,8 +16,8 @@ Tensor = torch.Tensor
 def plan_tensors(plan: Plan) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(float64 tensors, JSON values) of a plan.
 
-    levels [n+1, 5], at and target [n, 5]: alpha, sigma, lambda, rho, host;  scale, noise [n];  weights [n, k], filled up
-    with zeros, of which `counts` says how many are meant.
+    levels [n+1, 5], at and target [n, 5]: alpha, sigma, lambda, rho, host;  scale, noise [n];  weights [n, k], filled
+    up with zeros; `counts` says how many are meant.
     """
     calls = plan.calls
     width = max(len(call.weights) for call in calls)

@@ -33,7 +33,7 @@ Tensor = torch.Tensor
 FORMAT = 1
 #: plans are a few kB each; a file beyond this is none of ours
 _LARGEST = 16_000_000
-_TIMES = {
+_TIMES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         times.Table, times.ContinuousVP, times.CosineVP, times.EDM, times.LogSigma, times.RectifiedVE, times.FlowShift
@@ -48,7 +48,8 @@ class Entry:
     plan             the tuned plan, or the published one where that was not beaten; its notes say so
     tuned            which of the two
     published        the setting that had to be beaten
-    error, published_error   median distances to the teacher's ends: of the tuned plan, taken or not, and of the published
+    error            median distance of the tuned plan, taken or not, to the teacher's ends
+    published_error  that of the published one
     gain             tuned/published with its interval
     teacher_distance how far the teacher's ends were from those at half the calls
     """
@@ -120,7 +121,7 @@ class Profile:
         """The plan of so many calls. ValueError says which there are."""
         if calls not in self.entries:
             known = ", ".join(map(str, self.entries)) or "none"
-            raise ValueError(f"this profile has no plan of {calls!r} calls; it has {known}. Tune it for {calls!r} calls")
+            raise ValueError(f"this profile has no plan of {calls!r} calls; it has {known}; tune for {calls!r} too")
         return self.entries[calls].plan
 
     def __str__(self) -> str:
@@ -148,11 +149,11 @@ class Profile:
     ) -> None:
         """ValueError if the profile was made for another model.
 
-        model     is asked three times, with one sample and the conditions (prompt, guidance) of the tuning's first sample
+        model     is asked three times, with one sample and the conditions (prompt, guidance) of the tuning's first one
         identity  is compared with the profile's, if both were named
         """
         if identity and self.identity and identity != self.identity:
-            raise ValueError(f"this profile was made for model {self.identity!r}, not for {identity!r}; tune that model")
+            raise ValueError(f"this profile was made for model {self.identity!r}, not for {identity!r}; tune that one")
         if model is None:
             return
         self.check_frame(getattr(model, "fewstep_frame", self.frame.name))
@@ -211,12 +212,12 @@ def _time_record(time: times.TimeMap) -> dict[str, Any]:
     kind = type(time)
     if _TIMES.get(kind.__name__) is not kind:
         raise ValueError(f"a time map of type {kind.__name__} cannot be saved; expected one of {', '.join(_TIMES)}")
-    return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}  # type: ignore[arg-type]
+    return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}
 
 
 def _frame_of(name: str, record: Mapping[str, Any]) -> Frame:
     """The frame with the time map of a record; the frame's own object where that is the same map."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in record.items()}
     frame = make_frame(name)
     if _time_record(frame.time) == values:
         return frame

@@ -9,8 +9,8 @@ from typing import Any
 from . import fit
 from .family import Family
 from .level import Frame
-from .names import nearest
 from .methods.adams import Adams
+from .names import nearest
 from .plan import Plan
 from .schedules import schedule
 from .solvers import plan as published_plan
@@ -111,7 +111,7 @@ class Task:
     teacher_last           option `last` of its solver: how it makes the step to sigma 0
     rounds                 of a fit at most
     points                 predictions that an update combines at most; so many are remembered in a run
-    rivals                 published settings to be beaten, and kept where they are not; empty: a short list of the frame's
+    rivals                 published settings to be beaten, and kept where they are not; empty: a short list
     """
 
     frame: Frame
@@ -140,6 +140,9 @@ class Task:
             if getattr(self, name) < low:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected at least {low}")
         self.teacher(self.teacher_calls)  # checks the range of sigmas and teacher_last
+        for n in self.calls:
+            if not self.plans(self.beaten, n):
+                raise ValueError(f"none of the published settings has a plan of {n} calls on this range of sigmas")
 
     @property
     def last(self) -> float:
@@ -152,15 +155,15 @@ class Task:
         return self.rivals or RIVALS[self.frame.name]
 
     @property
-    def starts(self) -> tuple[Setting, ...]:
+    def starts(self) -> tuple[Start, ...]:
         """Where fits may begin."""
         nearly_noise = self.frame.level(self.sigma_max).rho > _NEARLY_NOISE
         return tuple(s for s in STARTS[self.frame.name] if not (nearly_noise and s.method.form == "noise"))
 
     def sigmas(self, id: str, n: int) -> list[float]:
         """A schedule's levels on this range."""
-        ends = {"sigma_max": self.sigma_max, "sigma_min": self.sigma_min}
-        return schedule(id, n, frame=self.frame, end=_ENDS[self.end], **ends)
+        end = _ENDS[self.end]
+        return schedule(id, n, frame=self.frame, end=end, sigma_max=self.sigma_max, sigma_min=self.sigma_min)
 
     def plans(self, settings: tuple[Setting, ...], n: int) -> dict[Setting, Plan]:
         """The plans of published settings, without those that do not exist on this range or do not start at its top."""

@@ -121,7 +121,7 @@ def tuning(
 ) -> Generator[Progress, None, Profile]:
     """`tune` as a generator: yields a `Progress` after each batch, and returns the profile."""
     _check_noise(noise, batch)
-    count, choose, judge = split(len(noise))
+    count, choose, _ = split(len(noise))
     log = _Log(task.cost(len(noise)), Profile.begun(task, identity, conditions, resume))
     everything = Samples.of(model, noise, batch or len(noise), extra_args)
     left = [n for n in task.calls if n not in log.profile.entries]
@@ -175,7 +175,7 @@ class _Log:
 def _check_noise(noise: Tensor, batch: int | None) -> None:
     if noise.ndim < 2 or not noise.is_floating_point():
         raise ValueError(
-            f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point start states [S, ...]"
+            f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point states [S, ...]"
         )
     if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
@@ -188,8 +188,7 @@ def _best_published(task: Task, n: int, choosing: Samples) -> Work[tuple[Setting
         error = (yield from choosing.errors(plan)).median().item()
         if best is None or error < least:
             best, least = (setting, plan), error
-    if best is None:
-        raise ValueError(f"none of the published settings has a plan of {n} calls on this range of sigmas")
+    assert best is not None  # a task has rivals
     return best
 
 
@@ -215,7 +214,7 @@ def _fitted(
         if fit.over:
             break
         fit = yield from log.drive("fit", n, fits.advance(fit, fitting, choosing))
-        log.say(f"{n} calls, round {i + 1}: median error {fit.chosen:.3g} on the samples for choosing")
+        log.say(f"{n} calls, round {i + 1}: mean error {fit.chosen:.3g} on the samples for choosing")
     return fit
 
 
@@ -232,8 +231,8 @@ def _judged(setting: Setting, published: Plan, fit: Fit, judging: Samples, conve
         notes.append(f"kept as published: the tuned plan was not better on noise of its own, {found}")
     if not converged.enough_for(kept):
         notes.append(
-            f"the teacher has not converged: its ends move by {converged.distance:.2g} from {converged.calls} to twice as "
-            f"many calls, beside an error of {kept:.2g}; give teacher_calls more, or trust the gain less"
+            f"the teacher has not converged: its ends move by {converged.distance:.2g} from {converged.calls} calls to "
+            f"twice as many, beside an error of {kept:.2g}; give teacher_calls more, or trust the gain less"
         )
     chosen = plan if found.proven else published
     chosen = replace(chosen, notes=(*chosen.notes, *notes))
