@@ -1,11 +1,13 @@
 """Evidence for tuning: error of tuned plans beside the best untuned ones, on noise that tuning has not seen.
 
-    python -m fewstep.benchmarks.tune [--networks] [--calls 5,8]     (about 10 minutes on one core)
+    python -m fewstep.benchmarks.tune [--networks] [--calls 5,8] [--frames ve] [--problems digits]
 
-Exact problems: eight mixtures and smoothed digits, tuned on 256 samples, measured on 96 others against the exact solution.
-The rival is the best, by the same measure on the same 96, of every deterministic solver of the table on every schedule
-of its frame, with last=regular as well as the default. Networks: the two of demo/, tuned on 48 pictures and measured on 24
-others, against 320 calls; the rivals are the same.
+Exact problems (about 10 minutes on a quiet core): eight mixtures and smoothed digits, tuned on 256 samples, measured on
+96 others against the exact solution. --networks (about 40 minutes): the two of demo/ at guidance 1 and 4, tuned on 96
+pictures, measured on 24 others against 320 calls.
+
+The rival is the best, on the fresh noise itself, of every deterministic solver of the table on every schedule of its
+frame, with last=regular as well as the default: 12 are chosen by the first quarter of the samples, the best of them by all.
 """
 
 from __future__ import annotations
@@ -13,27 +15,32 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import fewstep
 import torch
 
+from ..demo.models import denoiser
 from ..samplers.plan import Plan
+from ..samplers.profile import Profile
+from ..samplers.teacher import teacher_plan
 from .problems import PROBLEMS, Digits, Mixture, median_error
 
 Tensor = torch.Tensor
 CALLS = (5, 6, 8, 10, 12, 15)
 #: frame -> (sigma_max, sigma_min)
-RANGES = {"ve": (14.61, 0.0292), "flow": (1.0, 0.01)}
+RANGES = {"ve": (14.61, 0.0292), "vp": (14.61, 0.0292), "flow": (1.0, 0.01)}
 EXACT: dict[str, Mixture] = {
     **{f"mixture {p.seed}: {p.dim}-D, {p.modes} modes": p for p in (*PROBLEMS[:5], PROBLEMS[6], *PROBLEMS[8:])},
     "digits: 64-D": Digits(),
 }
+_FRESH, _PICTURES, _TUNED_ON = 96, 24, 96
 
 
-def untuned_plans(n: int, frame: str, sigma_max: float, sigma_min: float) -> Iterator[tuple[str, Plan]]:
+def untuned_plans(n: int, frame: str) -> Iterator[tuple[str, Plan]]:
     """Every deterministic plan of the table on every schedule of the frame."""
+    sigma_max, sigma_min = RANGES[frame]
     for solver, row in fewstep.solvers().items():
         if row.stochastic or row.adaptive or frame not in row.frames:
             continue
@@ -49,52 +56,99 @@ def untuned_plans(n: int, frame: str, sigma_max: float, sigma_min: float) -> Ite
                     yield " ".join([solver, id, *options.values()]), plan
 
 
-def best_untuned(model: Callable[..., Tensor], x: Tensor, ends: Tensor, n: int, frame: str, **range_: float) -> Any:
+def best_untuned(model: Callable[..., Tensor], x: Tensor, ends: Tensor, n: int, frame: str) -> tuple[float, str]:
     """(error, name) of the best of them."""
-    found = []
-    for name, plan in untuned_plans(n, frame, **range_):
-        error = median_error(fewstep.run(plan, model, x), ends)
-        if math.isfinite(error):
-            found.append((error, name))
-    return min(found)
+
+    def errors(plans: Iterable[tuple[str, Plan]], count: int) -> list[tuple[float, str, Plan]]:
+        found = [
+            (median_error(fewstep.run(plan, model, x[:count]), ends[:count]), name, plan) for name, plan in plans
+        ]
+        return sorted((each for each in found if math.isfinite(each[0])), key=lambda each: each[0])
+
+    few = errors(untuned_plans(n, frame), len(x) // 4)[:12]
+    error, name, _ = errors([(name, plan) for _, name, plan in few], len(x))[0]
+    return error, name
 
 
-def exact(name: str, frame: str, calls: Sequence[int], samples: int, **options: Any) -> Iterator[tuple[int, float, str]]:
-    """(calls, tuned/untuned, what it says) for an exact problem."""
+Row = tuple[int, float, str]
+
+
+def _rows(profile: Profile, model: Callable[..., Tensor], x: Tensor, ends: Tensor, frame: str) -> Iterator[Row]:
+    """(calls, tuned/untuned, what it says)."""
+    for n, entry in profile.entries.items():
+        error = median_error(fewstep.run(entry.plan, model, x), ends)
+        before, best = best_untuned(model, x, ends, n, frame)
+        said = f"{error:.2e}  {before:.2e} {best}; judged {entry.gain} of {entry.published}"
+        yield n, error / before, said + ("" if entry.tuned else "; NOT TUNED")
+
+
+def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator[Row]:
+    """The rows of an exact problem."""
     problem, (sigma_max, sigma_min) = EXACT[name], RANGES[frame]
     model = problem.model(frame)
     noise = problem.start(frame, sigma_max, samples, 1)
-    fresh = problem.start(frame, sigma_max, 96, 2)
+    fresh = problem.start(frame, sigma_max, _FRESH, 2)
     ends = problem.exact(fresh, frame, [sigma_max, 0.0])[-1]
-    started = time.perf_counter()
-    range_ = {"sigma_max": sigma_max, "sigma_min": sigma_min}
-    profile = fewstep.tune(model, noise, calls, frame=frame, teacher_last="regular", **range_, **options)
-    took = (time.perf_counter() - started) / len(calls)
-    for n in calls:
-        error = median_error(fewstep.run(profile.plan(n), model, fresh), ends)
-        before, best = best_untuned(model, fresh, ends, n, frame, **range_)
-        entry = profile.entries[n]
-        said = f"{error:.2e} {before:.2e} ({best}); judged {entry.gain} against {entry.published}; {took:.1f} s a plan"
-        yield n, error / before, said + ("" if entry.tuned else "; not tuned")
+    range_: dict[str, Any] = {"frame": frame, "sigma_max": sigma_max, "sigma_min": sigma_min}
+    profile = fewstep.tune(model, noise, calls, teacher_last="regular", **range_)
+    return _rows(profile, model, fresh, ends, frame)
+
+
+def network(name: str, guidance: float, calls: Sequence[int]) -> Iterator[Row]:
+    """The rows of a demo network; the classes follow one another in every set."""
+    sigma_max, sigma_min = RANGES[name]
+    frame = fewstep.frame(name)
+
+    def pictures(count: int, seed: int) -> Tensor:
+        noise = torch.randn(count, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
+        return frame.level(sigma_max).sigma * noise
+
+    def model(x: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
+        return denoiser(name, y.tolist(), guidance)(x, sigma)
+
+    def fresh_model(x: Tensor, sigma: Tensor) -> Tensor:
+        return model(x, sigma, torch.arange(len(x)) % 10)
+
+    fresh = pictures(_PICTURES, 1)
+    ends = fewstep.run(teacher_plan(frame, 320, sigma_max, sigma_min, 0), fresh_model, fresh)
+    profile = fewstep.tune(
+        model, pictures(_TUNED_ON, 0), calls, frame=name, sigma_max=sigma_max, sigma_min=sigma_min, batch=32,
+        extra_args=lambda rows: {"y": rows % 10},
+    )  # fmt: skip
+    return _rows(profile, fresh_model, fresh, ends, name)
+
+
+def report(title: str, rows: Iterable[Row], ratios: dict[int, list[float]], since: float) -> None:
+    """Prints rows as they come."""
+    for n, ratio, said in rows:
+        ratios.setdefault(n, []).append(ratio)
+        print(f"{title:34s} {n:2d}  {ratio:.3f}  {said}", flush=True)
+    print(f"{title:34s} {time.perf_counter() - since:.0f} s in all", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", default=",".join(map(str, CALLS)))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--calls", default="")
     parser.add_argument("--frames", default="ve,flow")
     parser.add_argument("--problems", default="", help="parts of names")
     parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--networks", action="store_true")
+    parser.add_argument("--guidance", default="1,4")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    calls = [int(n) for n in given.calls.split(",")]
-    for frame in given.frames.split(","):
-        ratios: dict[int, list[float]] = {n: [] for n in calls}
-        for name in EXACT:
-            if not any(part in name for part in given.problems.split(",")):
-                continue
-            for n, ratio, said in exact(name, frame, calls, given.samples):
-                ratios[n].append(ratio)
-                print(f"{frame:4s} {name:28s} {n:2d}  {ratio:.3f}  {said}", flush=True)
+    calls = [int(n) for n in given.calls.split(",") if n] or ([5, 8, 10] if given.networks else list(CALLS))
+    frames = given.frames.replace("ve", "vp").split(",") if given.networks else given.frames.split(",")
+    for frame in frames:
+        ratios: dict[int, list[float]] = {}
+        if given.networks:
+            for guidance in map(float, given.guidance.split(",")):
+                started = time.perf_counter()
+                report(f"{frame} network, guidance {guidance:g}", network(frame, guidance, calls), ratios, started)
+        else:
+            for name in EXACT:
+                if any(part in name for part in given.problems.split(",")):
+                    started = time.perf_counter()
+                    report(f"{frame:4s} {name}", exact(name, frame, calls, given.samples), ratios, started)
         for n, values in ratios.items():
             mean = math.exp(sum(map(math.log, values)) / len(values))
             print(f"{frame:4s} {n:2d} calls: geometric mean {mean:.3f}, worst {max(values):.3f}", flush=True)

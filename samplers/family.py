@@ -45,7 +45,7 @@ class Family:
     end: float
     calls: int
     method: Adams
-    points: int = 4
+    points: int = 3
 
     @cached_property
     def _free(self) -> tuple[int, ...]:

@@ -25,10 +25,11 @@ Tensor = torch.Tensor
 #: of the weights towards the published ones, as a share of what the data say about each
 _PRIOR = 1e-5
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-2, 1e-6
+_HARDER, _SOFTER = 10.0, 5.0
 #: a step changes no entry (lambda of a level, a weight's share of the whole) by more than this
 _LONGEST_STEP = 2.0
-#: steps that are tried in a round, each with 4 times the damping, before the fit ends
-_TRIALS = 6
+#: steps that are tried in a round, each with 10 times the damping, before the fit ends
+_TRIALS = 7
 #: rounds without a gain on the samples for choosing, before the fit ends
 _PATIENCE = 4
 #: a gain is at least this share of the error
@@ -95,11 +96,11 @@ def advance(fit: Fit, fitting: Samples, choosing: Samples) -> Work[Fit]:
         errors = yield from fitting.errors(family.plan(theta))
         if _loss(errors, width) < loss:
             break
-        damping *= 4.0
+        damping *= _HARDER
     else:
         return replace(fit, over=True)
     chosen = _mean((yield from choosing.errors(family.plan(theta))))
-    damping = max(damping / 5.0, _LEAST_DAMPING)
+    damping = max(damping / _SOFTER, _LEAST_DAMPING)
     if chosen < (1.0 - _GAIN) * fit.chosen:
         return replace(fit, theta=theta, errors=errors, best=theta, chosen=chosen, damping=damping, idle=0)
     idle = fit.idle + 1

@@ -122,7 +122,7 @@ class Task:
     teacher_calls: int = 120
     teacher_last: str = "auto"
     rounds: int = 20
-    points: int = 4
+    points: int = 3
     rivals: tuple[Setting, ...] = ()
 
     def __post_init__(self) -> None:

@@ -155,7 +155,8 @@ def test_a_family_begins_with_its_method_and_keeps_constants(frame: str, end: fl
     names = {"noise": "dpm_solver_3m", "data": "dpmpp_3m", "velocity": "flow_ab3"}
     for start in STARTS[frame]:
         form = start.method.form
-        range_: dict[str, Any] = {"sigma_max": sigma_max, "sigma_min": sigma_min, "end": 0 if last == 0 else "sigma_min"}
+        end_name = 0 if last == 0.0 else "sigma_min"
+        range_: dict[str, Any] = {"sigma_max": sigma_max, "sigma_min": sigma_min, "end": end_name}
         sigmas = fewstep.schedule(start.schedule, 7, frame=frame, **range_)
         family = Family(fewstep.frame(frame), sigma_max, sigma_min, last, 7, start.method)
         theta = family.start(sigmas)
