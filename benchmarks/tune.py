@@ -7,7 +7,7 @@ Exact problems (about 10 minutes on a quiet core): eight mixtures and smoothed d
 pictures, measured on 24 others against 320 calls.
 
 The rival is the best, on the fresh noise itself, of every deterministic solver of the table on every schedule of its
-frame, with last=regular as well as the default: 12 are chosen by the first quarter of the samples, the best of them by all.
+frame, with last=regular as well as the default: the first quarter of the samples chooses 12, all of them the best.
 """
 
 from __future__ import annotations
