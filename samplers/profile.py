@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from . import times
 from .fingerprint import Fingerprint, ask
 from .judgement import Gain
-from .level import Frame, read_levels
+from .level import Frame, read_levels, read_sigmas
 from .level import frame as make_frame
 from .plan import Plan
 from .plan_tensors import plan_of_tensors, plan_tensors
@@ -250,6 +250,26 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
         profile.check_frame(frame)
     profile.check(identity=identity)
     return profile
+
+
+def plan_of_profile(path: str | Path, sigmas: Sequence[float], frame: Frame, options: Mapping[str, Any] = {}) -> Plan:
+    """A profile's plan of len(sigmas) - 1 calls, for a run between the ends of `sigmas`.
+
+    Raises ValueError where the profile has no such plan, is of another frame or range, or options are given; what else
+    is raised: see `load_profile`.
+    """
+    if options:
+        raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
+    profile, values = load_profile(path, frame=frame), read_sigmas(sigmas)
+    made = profile.plan(len(values) - 1)
+    for name, given, own in (("first", values[0], made.levels[0]), ("last", values[-1], made.levels[-1])):
+        # hosts hold levels in float32
+        if not math.isclose(given, own.host, rel_tol=1e-6):
+            raise ValueError(
+                f"the {name} sigma is {given:g}, but the profile was tuned from {profile.sigma_max:g} to "
+                f"{made.levels[-1].host:g}; give these ends (its inner levels are the profile's own), or tune for yours"
+            )
+    return made
 
 
 def _read(where: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -77,7 +77,7 @@ def tune(
 ) -> Profile:
     """Fits a plan to a model for each number of calls, and keeps it where it is better on noise of its own.
 
-    model       model(x, sigma[B], **extra_args) -> denoised
+    model       model(x, sigma[B], **extra_args) -> denoised, for batches of any size
     noise       [S, ...] start states, already scaled to sigma_max; at least 12, for latents of few numbers more
     extra_args  of the model, or a function of the samples' indices that gives them, for conditions of their own
     batch       samples in a model call at most; by default all of a set

@@ -467,3 +467,25 @@ def test_names_stay_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             profile_path(f"profile:{name}")
     monkeypatch.delenv("FEWSTEP_PROFILES")
     assert Path(fewstep.__file__).parent not in profile_folder().parents
+
+
+def test_sampling_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEWSTEP_PROFILES", str(tmp_path))
+    made = profile("ve")
+    made.save("profile:mine")
+    model, x = PROBLEM.model("ve"), PROBLEM.start("ve", 14.61, 3, 5)
+    sigmas = fewstep.schedule("karras", 5, sigma_max=14.61, sigma_min=0.0292)
+    asked: list[float] = []
+    given = torch.tensor(sigmas)  # float32, as hosts have it
+    out = fewstep.sample(model, x, given, "profile:mine", callback=lambda d: asked.append(float(d["sigma"])))
+    assert torch.equal(out, fewstep.run(made.plan(5), model, x))
+    assert asked == pytest.approx([call.level.host for call in made.plan(5)])
+    for sigmas, frame, more, words in (
+        ([14.61, 1.0, 0.0], "ve", {}, "no plan of 2 calls"),
+        ([10.0, 5.0, 3.0, 2.0, 1.0, 0.0], "ve", {}, "the first sigma is 10"),
+        ([14.61, 5.0, 3.0, 2.0, 1.0, 0.1], "ve", {}, "the last sigma is 0.1"),
+        ([1.0, 0.8, 0.6, 0.4, 0.2, 0.0], "flow", {}, "made for frame 've'"),
+        ([14.61, 5.0, 3.0, 2.0, 1.0, 0.0], "ve", {"start": "euler"}, "takes no options, got 'start'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fewstep.sample(model, x, sigmas, "profile:mine", frame, **more)  # type: ignore[arg-type]
