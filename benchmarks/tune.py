@@ -1,6 +1,6 @@
 """Evidence for tuning: error of tuned plans beside the best untuned ones, on noise that tuning has not seen.
 
-    python -m fewstep.benchmarks.tune [--networks] [--calls 5,8] [--frames ve] [--problems digits]
+    python -m fewstep.benchmarks.tune [--networks] [--transfer] [--calls 5,8] [--frames ve] [--problems digits]
 
 Exact problems (about 10 minutes on a quiet core): eight mixtures and smoothed digits, tuned on 256 samples, measured on
 96 others against the exact solution. --networks (about 40 minutes): the two of demo/ at guidance 1 and 4, tuned on 96
@@ -94,28 +94,48 @@ def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator
     return _rows(profile, model, fresh, ends, frame)
 
 
+def _pictures(name: str, count: int, seed: int, size: int = 32) -> Tensor:
+    noise = torch.randn(count, 1, size, size, generator=torch.Generator().manual_seed(seed))
+    return fewstep.frame(name).level(RANGES[name][0]).sigma * noise
+
+
+def _tuned_network(name: str, guidance: float, calls: Sequence[int], classes: Sequence[int]) -> Profile:
+    def model(x: Tensor, sigma: Tensor, y: list[int]) -> Tensor:
+        return denoiser(name, y, guidance)(x, sigma)
+
+    sigma_max, sigma_min = RANGES[name]
+    return fewstep.tune(
+        model, _pictures(name, _TUNED_ON, 0), calls, frame=name, sigma_max=sigma_max, sigma_min=sigma_min, batch=32,
+        extra_args=lambda rows: {"y": [classes[i % len(classes)] for i in rows.tolist()]},
+    )  # fmt: skip
+
+
+def _on_fresh(
+    profile: Profile, name: str, guidance: float, classes: Sequence[int], count: int = _PICTURES, size: int = 32
+) -> Iterator[Row]:
+    """The rows of a profile on fresh pictures, by a teacher of 320 calls."""
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        return denoiser(name, [classes[i % len(classes)] for i in range(len(x))], guidance)(x, sigma)
+
+    fresh = _pictures(name, count, 1, size)
+    ends = fewstep.run(teacher_plan(fewstep.frame(name), 320, *RANGES[name], 0), model, fresh)
+    return _rows(profile, model, fresh, ends, name)
+
+
 def network(name: str, guidance: float, calls: Sequence[int]) -> Iterator[Row]:
     """The rows of a demo network; the classes follow one another in every set."""
-    sigma_max, sigma_min = RANGES[name]
-    frame = fewstep.frame(name)
+    return _on_fresh(_tuned_network(name, guidance, calls, range(10)), name, guidance, range(10))
 
-    def pictures(count: int, seed: int) -> Tensor:
-        noise = torch.randn(count, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
-        return frame.level(sigma_max).sigma * noise
 
-    def model(x: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
-        return denoiser(name, y.tolist(), guidance)(x, sigma)
-
-    def fresh_model(x: Tensor, sigma: Tensor) -> Tensor:
-        return model(x, sigma, torch.arange(len(x)) % 10)
-
-    fresh = pictures(_PICTURES, 1)
-    ends = fewstep.run(teacher_plan(frame, 320, sigma_max, sigma_min, 0), fresh_model, fresh)
-    profile = fewstep.tune(
-        model, pictures(_TUNED_ON, 0), calls, frame=name, sigma_max=sigma_max, sigma_min=sigma_min, batch=32,
-        extra_args=lambda rows: {"y": rows % 10},
-    )  # fmt: skip
-    return _rows(profile, fresh_model, fresh, ends, name)
+def transfer(name: str, calls: Sequence[int]) -> Iterator[tuple[str, Iterator[Row]]]:
+    """(what differs, rows) for a profile of guidance 4 and the first five classes, used elsewhere."""
+    profile = _tuned_network(name, 4.0, calls, range(5))
+    yield "the same, other seeds", _on_fresh(profile, name, 4.0, range(5), 16)
+    yield "the other five classes", _on_fresh(profile, name, 4.0, range(5, 10), 16)
+    yield "guidance 2", _on_fresh(profile, name, 2.0, range(5), 16)
+    yield "guidance 6", _on_fresh(profile, name, 6.0, range(5), 16)
+    yield "40x40 pixels", _on_fresh(profile, name, 4.0, range(5), 16, 40)
 
 
 def report(title: str, rows: Iterable[Row], ratios: dict[int, list[float]], since: float) -> None:
@@ -133,14 +153,19 @@ def main() -> None:
     parser.add_argument("--problems", default="", help="parts of names")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--networks", action="store_true")
+    parser.add_argument("--transfer", action="store_true", help="profiles of the networks used elsewhere")
     parser.add_argument("--guidance", default="1,4")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    calls = [int(n) for n in given.calls.split(",") if n] or ([5, 8, 10] if given.networks else list(CALLS))
-    frames = given.frames.replace("ve", "vp").split(",") if given.networks else given.frames.split(",")
+    networks = given.networks or given.transfer
+    calls = [int(n) for n in given.calls.split(",") if n] or ([5, 8, 10] if networks else list(CALLS))
+    frames = given.frames.replace("ve", "vp").split(",") if networks else given.frames.split(",")
     for frame in frames:
         ratios: dict[int, list[float]] = {}
-        if given.networks:
+        if given.transfer:
+            for what, rows in transfer(frame, calls):
+                report(f"{frame} network: {what}", rows, {}, time.perf_counter())
+        elif given.networks:
             for guidance in map(float, given.guidance.split(",")):
                 started = time.perf_counter()
                 report(f"{frame} network, guidance {guidance:g}", network(frame, guidance, calls), ratios, started)
