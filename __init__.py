@@ -14,10 +14,12 @@ if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads
     from .samplers.level import frame
     from .samplers.measurement import measure_statistics
     from .samplers.models import wrap
+    from .samplers.profile import load_profile
     from .samplers.run import run, steps
     from .samplers.schedules import schedule, schedules
     from .samplers.solvers import plan, solvers
     from .samplers.statistics import Statistics, load_statistics
+    from .samplers.tune import tune, tuning
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,9 @@ _PUBLIC = {
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
+    "tune": "samplers.tune",
+    "tuning": "samplers.tune",
+    "load_profile": "samplers.profile",
     "classifier_free": "samplers.guidance",
     "classifier": "samplers.guidance",
     "dynamic_thresholding": "samplers.guidance",
@@ -57,6 +62,7 @@ __all__ = [
     "dynamic_thresholding",
     "frame",
     "k_sampler",
+    "load_profile",
     "load_statistics",
     "measure_statistics",
     "plan",
@@ -66,6 +72,8 @@ __all__ = [
     "schedules",
     "solvers",
     "steps",
+    "tune",
+    "tuning",
     "wrap",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,6 +94,44 @@ class Mixture:
             state = solution.y[:, -1]
             out.append(torch.from_numpy(state).view_as(x) * (level.alpha + level.sigma))
         return out
+
+
+#: Digits 0 to 9 on five by seven dots, row by row.
+_GLYPHS = (
+    "01110 10001 10011 10101 11001 10001 01110", "00100 01100 00100 00100 00100 00100 01110",
+    "01110 10001 00001 00010 00100 01000 11111", "11111 00010 00100 00010 00001 10001 01110",
+    "00010 00110 01010 10010 11111 00010 00010", "11111 10000 11110 00001 00001 10001 01110",
+    "00110 01000 10000 11110 10001 10001 01110", "11111 00001 00010 00100 01000 01000 01000",
+    "01110 10001 10001 01110 10001 10001 01110", "01110 10001 10001 01111 00001 00010 01100",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Digits(Mixture):
+    """Smoothed digits: a kernel density of drawn ones, 8x8 pixels in -1..1, each turned, slanted, scaled and moved."""
+
+    seed: int = 77
+    dim: int = 64
+    modes: int = 120
+    widths: tuple[float, float] = (0.15, 0.15)
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(self.seed)
+        means = []
+        for glyph in _GLYPHS:
+            page = torch.zeros(1, 1, 12, 12, dtype=torch.float64)
+            page[0, 0, 2:9, 3:8] = torch.tensor([[float(dot) for dot in row] for row in glyph.split()])
+            for _ in range(self.modes // len(_GLYPHS)):
+                drawn = torch.rand(5, generator=generator, dtype=torch.float64) - 0.5
+                turn, size, slant, right, down = drawn.tolist()
+                c, s = (1.0 + 0.3 * size) * math.cos(0.5 * turn), (1.0 + 0.3 * size) * math.sin(0.5 * turn)
+                affine = torch.tensor([[[c, 0.6 * slant - s, 0.25 * right], [s, c, 0.25 * down]]], dtype=torch.float64)
+                grid = torch.nn.functional.affine_grid(affine, [1, 1, 8, 8], align_corners=False)
+                means.append(torch.nn.functional.grid_sample(page, grid, align_corners=False).flatten())
+        count = len(means)
+        widths = torch.full((count,), self.widths[0], dtype=torch.float64)
+        return 2.0 * torch.stack(means) - 1.0, widths, torch.full((count,), 1.0 / count, dtype=torch.float64)
 
 
 #: The fixed set: dimensions 8 to 32, 3 to 12 modes, seeds written here.

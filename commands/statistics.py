@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..samplers.statistics import data_folder, statistics_path
+from ..samplers.statistics import statistics_folder, statistics_path
 from .defaults import MODELS, frame_of
 
 HELP = "measure the statistics of a demo network, which analytic_ddpm and analytic_ddim use"
@@ -47,6 +47,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(facts | {"sigmas": found.sigmas, "variances": found.variances}, indent=2))
     else:
         print(f"{found}; wrote {path}")
-        if path.parent == data_folder():
+        if path.parent == statistics_folder():
             print(f"use it: fewstep sample --model {args.model} --solver analytic_ddpm --option statistics={path.stem}")
     return 0

@@ -15,6 +15,8 @@ from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
 from .noise import NoiseSource
 from .plan import Call, Plan
+from .profile import plan_of_profile
+from .profile_folder import PREFIX
 from .run import Model, Step, run
 from .solvers import Solver, check, plan
 from .solvers import solver as find_solver
@@ -45,15 +47,21 @@ def sample(
     callback  called once per model call with a dict of x, i, sigma, sigma_hat, denoised; adaptive solvers call it once
               per attempt, with the `Attempt` as `attempt` besides (`fewstep.adaptive` returns all of them)
     check     stop with FloatingPointError at the first NaN; reads back once per call
+    solver    an id or alias, or `profile:NAME` for the plan of that many calls in one of the user's profiles (see
+              `fewstep.tune`): it takes the ends of `sigmas`, and has inner levels and options of its own
     seed      of the noise of stochastic solvers; one for all samples, or one for each
     noise     where that noise comes from: cpu, device, brownian, or a source of your own (see `samplers/noise.py`)
 
     Raises ValueError for bad levels, ids and options before the first model call (see `fewstep.plan`).
     """
-    row, where = find_solver(solver), make_frame(frame, time)
-    if row.adaptive:
-        return drive_adaptive(row, model, x, sigmas, where, extra_args, callback, disable=True, **options)
-    made = plan(row, sigmas, where, **options)
+    where = make_frame(frame, time)
+    if isinstance(solver, str) and solver.startswith(PREFIX):
+        made = plan_of_profile(solver, sigmas, where, options)
+    else:
+        row = find_solver(solver)
+        if row.adaptive:
+            return drive_adaptive(row, model, x, sigmas, where, extra_args, callback, disable=True, **options)
+        made = plan(row, sigmas, where, **options)
     return run(made, model, x, extra_args, seed, callback=callback and _reporter(callback), check=check, noise=noise)
 
 

@@ -18,13 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .data_folder import data_folder
 from .level import FRAMES, Frame, Level
 from .level import frame as make_frame
 from .names import nearest
 
 _SUFFIX = ".safetensors"
 _KIND = "fewstep statistics 1"
-_FOLDER = "FEWSTEP_DATA"
 #: one part of a path on every system, which cannot leave its folder and is no option of a command
 _NAME = re.compile(r"[^\W_][\w .()+-]*", re.ASCII)
 
@@ -128,16 +128,15 @@ class Statistics:
         return path
 
 
-def data_folder() -> Path:
-    """Where names are looked up: $FEWSTEP_DATA, or .fewstep in the home folder. Updates of the pack leave it alone."""
-    given = os.environ.get(_FOLDER, "")
-    return Path(given).expanduser() if given else Path.home() / ".fewstep"
+def statistics_folder() -> Path:
+    """Where names are looked up: `statistics` in the data folder."""
+    return data_folder() / "statistics"
 
 
 def statistics_path(where: str | os.PathLike[str]) -> Path:
     """The file of a name in the data folder, or of a path: a Path object, or a text with a slash in it."""
     if isinstance(where, str) and not _has_folder(where):
-        return data_folder() / f"{check_name(where).removesuffix(_SUFFIX)}{_SUFFIX}"
+        return statistics_folder() / f"{check_name(where).removesuffix(_SUFFIX)}{_SUFFIX}"
     return Path(where).expanduser()
 
 
@@ -149,8 +148,8 @@ def check_name(text: str) -> str:
     """A text that names a file in the data folder, and cannot name another; ValueError otherwise."""
     if not isinstance(text, str) or not _NAME.fullmatch(text) or text.endswith((".", " ")):
         raise ValueError(
-            f"got {text!r}, expected the name of a file in {data_folder()}: letters, digits, spaces and . _ - + ( ), "
-            "beginning with a letter or a digit"
+            f"got {text!r}, expected the name of a file in {statistics_folder()}: letters, digits, spaces and "
+            ". _ - + ( ), beginning with a letter or a digit"
         )
     return text
 

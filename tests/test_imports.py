@@ -15,7 +15,7 @@ SAMPLERS = ROOT / "samplers"
 HOSTS = ("comfy", "modules", "nodes", "folder_paths", "execution", "server", "gradio")
 #: each may import from the layers above it; modules not named here are the last layer, and nothing here imports them
 LAYERS = (
-    ("names", "phi"),
+    ("names", "phi", "data_folder"),
     ("times", "options"),
     ("level",),
     ("statistics",),

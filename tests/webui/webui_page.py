@@ -194,6 +194,10 @@ class Page:
         self.says("#settings_result", "fewstep_sampler_menu", LONG)  # reForge loads its model again
 
     def reload_ui(self) -> None:
+        before = len(self.errors)
         with self.page.expect_navigation(timeout=LONG):
             self.page.click("#settings_restart_gradio")
+        # gradio 3's page may stumble over answers of a server that is replaced ("reading 'props'"), whether or not
+        # components of ours are filled as the page loads (tried); what it says once the new page stands counts
+        del self.errors[before:]
         self.ready()

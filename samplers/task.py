@@ -1,0 +1,223 @@
+"""What tuning is asked to do, what it starts from and has to beat, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import fit
+from .family import Family
+from .level import Frame
+from .methods.adams import Adams
+from .names import nearest
+from .plan import Plan
+from .schedules import schedule
+from .solvers import plan as published_plan
+from .teacher import teacher_plan
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A published solver on a published schedule."""
+
+    solver: str
+    schedule: str
+    options: Options = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return " ".join([self.solver, self.schedule, *(f"{name}={value}" for name, value in self.options.items())])
+
+
+@dataclass(frozen=True)
+class Start:
+    """A multistep method on a published schedule, where a fit may begin."""
+
+    method: Adams
+    schedule: str
+
+
+_NOISE_STARTS = tuple(
+    Start(method, id)
+    for method in (Adams("noise", "lambda", 3), Adams("data", "lambda", 3))
+    for id in ("karras", "exponential", "time_quadratic")
+)
+#: frame -> starting points
+STARTS = {
+    "ve": _NOISE_STARTS,
+    "vp": _NOISE_STARTS,
+    "flow": tuple(Start(Adams("velocity", "sigma", 3), id) for id in ("sgm_uniform", "beta", "flow_shift")),
+}
+#: In the noise form nothing is fitted from above this rho: it subtracts numbers of that size to get one of size 1.
+_NEARLY_NOISE = 200.0
+_NOISE_RIVALS = tuple(
+    Setting(solver, id, options)
+    for solver, options in (
+        ("dpmpp_2m", {}),
+        ("dpmpp_3m", {}),
+        ("dpm_solver_3m", {}),
+        ("dpm_solver_3m", {"last": "regular"}),
+        ("deis_tab2", {}),
+    )
+    for id in ("karras", "exponential", "time_quadratic")
+)
+#: frame -> what a tuned plan has to beat; the best of them is kept where it does not
+RIVALS = {
+    "ve": _NOISE_RIVALS,
+    "vp": _NOISE_RIVALS,
+    "flow": tuple(
+        Setting(solver, id)
+        for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m")
+        for id in ("sgm_uniform", "beta", "flow_shift")
+    ),
+}
+#: fits that are begun from the best starting points, and after how many rounds the best of them goes on alone
+BEGUN, TRYING = 3, 3
+_ENDS: dict[str, int | str] = {"zero": 0, "sigma_min": "sigma_min"}
+_FEWEST_SAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Evaluations of the model, samples times calls, at most. With guidance each may be two of the network."""
+
+    teacher: int
+    published: int
+    fit: int
+    judge: int
+
+    @property
+    def total(self) -> int:
+        return self.teacher + self.published + self.fit + self.judge
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.total} evaluations of the model on one sample: {self.teacher} for the teacher, "
+            f"{self.published} to find the best published plan, {self.fit} for the fits, {self.judge} to judge"
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of tuning; checks itself, and raises ValueError.
+
+    frame                  of the states (`fewstep.frame`)
+    sigma_max, sigma_min   host sigmas: of the start, and the lowest above the end at which the model is asked
+    calls                  numbers of model calls, a plan for each
+    end                    zero or sigma_min
+    teacher_calls          of the run that is taken for the truth
+    teacher_last           option `last` of its solver: how it makes the step to sigma 0
+    rounds                 of a fit at most
+    points                 predictions that an update combines at most; so many are remembered in a run
+    rivals                 published settings to be beaten, and kept where they are not; empty: a short list
+    """
+
+    frame: Frame
+    sigma_max: float
+    sigma_min: float
+    calls: tuple[int, ...]
+    end: str = "zero"
+    teacher_calls: int = 120
+    teacher_last: str = "auto"
+    rounds: int = 20
+    points: int = 3
+    rivals: tuple[Setting, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.end not in _ENDS:
+            raise ValueError(nearest("end", self.end, _ENDS))
+        if not self.calls:
+            raise ValueError("calls is empty, expected a number of model calls, or several")
+        for n in self.calls:
+            if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= self.teacher_calls // 3:
+                raise ValueError(
+                    f"calls holds {n!r}, expected whole numbers from 2 to a third of teacher_calls "
+                    f"({self.teacher_calls}); give a teacher of more calls to tune longer plans"
+                )
+        for name, low in (("rounds", 0), ("points", 2)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected at least {low}")
+        self.teacher(self.teacher_calls)  # checks the range of sigmas and teacher_last
+        for n in self.calls:
+            if not self.plans(self.beaten, n):
+                raise ValueError(f"none of the published settings has a plan of {n} calls on this range of sigmas")
+
+    @property
+    def last(self) -> float:
+        """Host sigma of the end."""
+        return 0.0 if self.end == "zero" else self.sigma_min
+
+    @property
+    def beaten(self) -> tuple[Setting, ...]:
+        """The published settings that a tuned plan is compared with."""
+        return self.rivals or RIVALS[self.frame.name]
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """Where fits may begin."""
+        nearly_noise = self.frame.level(self.sigma_max).rho > _NEARLY_NOISE
+        return tuple(s for s in STARTS[self.frame.name] if not (nearly_noise and s.method.form == "noise"))
+
+    def sigmas(self, id: str, n: int) -> list[float]:
+        """A schedule's levels on this range."""
+        end = _ENDS[self.end]
+        return schedule(id, n, frame=self.frame, end=end, sigma_max=self.sigma_max, sigma_min=self.sigma_min)
+
+    def plans(self, settings: tuple[Setting, ...], n: int) -> dict[Setting, Plan]:
+        """The plans of published settings, without those that do not exist on this range or do not start at its top."""
+        found = {}
+        for setting in settings:
+            try:
+                plan = published_plan(setting.solver, self.sigmas(setting.schedule, n), self.frame, **setting.options)
+            except ValueError:
+                continue
+            if plan.levels[0].host == self.sigma_max:
+                found[setting] = plan
+        return found
+
+    def family(self, method: Adams, n: int) -> Family:
+        """The plans of n calls around a method."""
+        return Family(self.frame, self.sigma_max, self.sigma_min, self.last, n, method, self.points)
+
+    def begun(self, n: int) -> Iterator[tuple[Family, list[float]]]:
+        """Families and levels of the starting points that exist on this range."""
+        for start in self.starts:
+            try:
+                sigmas = self.sigmas(start.schedule, n)
+            except ValueError:
+                continue
+            if sigmas[0] == self.sigma_max:
+                yield self.family(start.method, n), sigmas
+
+    def teacher(self, calls: int) -> Plan:
+        """The plan of the run that is taken for the truth, or of its check."""
+        ends = (self.sigma_max, self.sigma_min, _ENDS[self.end])
+        return teacher_plan(self.frame, calls, *ends, last=self.teacher_last)
+
+    def cost(self, samples: int) -> Cost:
+        """What tuning on so many samples asks of the model, at most; fits mostly end after a third of that."""
+        fitted, choosing, judging = split(samples)
+        published = fits = 0
+        for n in self.calls:
+            published += (len(self.starts) + len(self.beaten)) * n * choosing
+            on_fitted, on_choosing = fit.round_calls(self.family(self.starts[0].method, n))
+            rounds = (BEGUN - 1) * min(TRYING, self.rounds) + self.rounds
+            fits += rounds * (on_fitted * fitted + on_choosing * choosing) + BEGUN * n * (fitted + choosing)
+        teacher = samples * self.teacher_calls + judging * (self.teacher_calls // 2)
+        return Cost(teacher, published, fits, 2 * judging * sum(self.calls))
+
+
+def split(samples: int) -> tuple[int, int, int]:
+    """How many samples are for fitting, for choosing and for judging: a half, a quarter, a quarter.
+
+    Raises ValueError for fewer than 12.
+    """
+    if samples < _FEWEST_SAMPLES:
+        raise ValueError(
+            f"got {samples} sample(s) of noise, expected at least {_FEWEST_SAMPLES}: a half is for fitting, a quarter "
+            "for choosing and a quarter for judging"
+        )
+    quarter = samples // 4
+    return samples - 2 * quarter, quarter, quarter
