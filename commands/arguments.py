@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..samplers.auto import choose_schedule, informed
 from ..samplers.options import read_options
 from ..samplers.plan import Plan
 from ..samplers.schedules import schedule, schedule_row, schedules
@@ -36,10 +37,11 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_plan(args: argparse.Namespace, frame: str) -> Plan:
+def make_plan(args: argparse.Namespace, frame: str, guidance: float = 1.0) -> Plan:
     """The plan that the arguments ask for; ValueError in the words of the solver and schedule tables.
 
-    Fills in the defaults of the frame: afterwards args.solver, args.schedule and args.calls are what is used.
+    guidance is that of the model, which `auto` goes by. Fills in the defaults of the frame: afterwards args.solver,
+    args.schedule and args.calls say what is used.
     """
     defaults = defaults_for(frame)
     row = solver(args.solver or defaults.solver)
@@ -48,12 +50,20 @@ def make_plan(args: argparse.Namespace, frame: str) -> Plan:
     args.calls = defaults.calls if args.calls is None else args.calls
     levels = schedule_row(args.schedule)
     args.schedule = levels.id
+    of_schedule = read_options(args.schedule_option, levels.options, "--schedule-option")
+    of_schedule = informed(levels.options, of_schedule, guidance)
     sigmas = schedule(
         args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
         end=0 if args.end == "0" else args.end,
-        **read_options(args.schedule_option, levels.options, "--schedule-option"),
+        **of_schedule,
     )  # fmt: skip
-    return plan(row, sigmas, frame, **read_options(args.option, row.options))
+    made = plan(row, sigmas, frame, **informed(row.options, read_options(args.option, row.options), guidance))
+    if row.chooses is not None:
+        args.solver = f"{row.id}: {made.solver}"
+    if levels.chooses is not None:
+        pick = choose_schedule(made.frame, args.calls, args.end == "0", guidance=of_schedule["guidance"])
+        args.schedule = f"{levels.id}: {pick}"
+    return made
 
 
 def output_path(text: str, endings: Sequence[str]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..samplers.auto import AUTO
 from ..samplers.names import nearest
 
 
@@ -18,9 +19,9 @@ class Defaults:
 
 
 DEFAULTS = {
-    "ve": Defaults("dpm_solver_2m", "karras", 10, 2.0),
-    "vp": Defaults("dpm_solver_2m", "karras", 10, 2.0),
-    "flow": Defaults("flow_ab3", "sgm_uniform", 10, 2.0),
+    "ve": Defaults(AUTO, AUTO, 10, 2.0),
+    "vp": Defaults(AUTO, AUTO, 10, 2.0),
+    "flow": Defaults(AUTO, AUTO, 10, 2.0),
 }
 
 #: demo network -> the frame that it is sampled in

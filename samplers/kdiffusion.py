@@ -11,6 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .adaptive import Turn, adaptive
+from .auto import AUTO
 from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
 from .noise import NoiseSource
@@ -30,7 +31,7 @@ def sample(
     model: Model,
     x: Tensor,
     sigmas: Sequence[float],
-    solver: str | Solver = "dpmpp_2m",
+    solver: str | Solver = AUTO,
     frame: str | Frame = "ve",
     seed: int | Sequence[int] = 0,
     callback: Callback | None = None,
@@ -105,10 +106,15 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
             return drive_adaptive(row, model, x, values, where, extra_args, callback, disable, **options)
         made = plan_with_repeats(row, values, where, **options)
         source = noise if noise_sampler is None else _sampled(noise_sampler)
-        return drive(made, model, x, extra_args, callback, disable, label=row.label, seed=seed, noise=source)
+        return drive(made, model, x, extra_args, callback, disable, label=label_of(row, made), seed=seed, noise=source)
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn
+
+
+def label_of(row: Solver, made: Plan) -> str:
+    """What a progress bar is called: a solver that chooses says what it chose."""
+    return row.label if row.chooses is None else f"{row.label}: {find_solver(made.solver).label}"
 
 
 def _sampled(noise_sampler: Callable[[Tensor, Tensor], Tensor]) -> NoiseSource:

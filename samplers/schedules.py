@@ -12,11 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 from . import schedule_formulas as formulas
+from .auto import AUTO, GUIDANCE, choose_schedule
 from .level import FRAMES, Frame
 from .level import frame as make_frame
 from .names import nearest
 from .options import Option, check_options
-from .schedule_span import make_span
+from .schedule_span import Span, make_span
 from .schedule_tables import AYS_TABLES, ays_range
 from .times import TimeMap, sigma_range
 
@@ -29,6 +30,7 @@ class Schedule:
     formula   (Span, **options) -> its positive levels
     range     (**options) -> (sigma_min, sigma_max), for a schedule that belongs to one model; the default range
     aliases   other standard names of the same levels
+    chooses   (frame, n, to zero, options) -> the id and the options of the schedule that is drawn, for `auto`
     """
 
     id: str
@@ -40,6 +42,18 @@ class Schedule:
     formula: Callable[..., list[float]] = field(repr=False)
     range: Callable[..., tuple[float, float]] | None = field(repr=False, default=None)
     aliases: tuple[str, ...] = ()
+    chooses: Callable[[Frame, int, bool, dict[str, Any]], tuple[str, dict[str, Any]]] | None = field(
+        repr=False, default=None
+    )
+
+
+def _choose(where: Frame, n: int, to_zero: bool, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    pick = choose_schedule(where, n, to_zero, **options)
+    return pick.id, dict(pick.options)
+
+
+def _chosen(at: Span) -> list[float]:
+    raise NotImplementedError("auto draws the levels of another schedule")
 
 
 _NOT_FLOW = ("ve", "vp")
@@ -190,6 +204,13 @@ _ROWS = (
         formulas.fastdpm_step,
     ),
 )  # fmt: skip
+#: no schedule of its own: it stands beside the table
+_AUTO = Schedule(
+    AUTO, "Auto", FRAMES, (GUIDANCE,),
+    "docs/decisions/0016-auto.md",
+    "The schedule that suits the frame, the number of steps and the guidance.",
+    _chosen, chooses=_choose,
+)  # fmt: skip
 _TABLE = {row.id: row for row in _ROWS}
 _NAMES = {name: row for row in _ROWS for name in (row.id, *row.aliases)}
 
@@ -238,6 +259,10 @@ def schedule(
     chosen = check_options(options, row.options, f"schedule {row.id!r}")
     default = sigma_range(where.time) if row.range is None else row.range(**chosen)
     span = make_span(n, denoise, end, sigma_min, sigma_max, default, where)
+    if row.chooses is not None:
+        id, settings = row.chooses(where, n, span.to_zero, chosen)
+        row = schedule_row(id)
+        chosen = check_options(settings, row.options, f"schedule {row.id!r}")
     levels = row.formula(span, **chosen)
     if span.to_zero:
         levels.append(0.0)
@@ -253,6 +278,8 @@ def schedule_row(name: str) -> Schedule:
     """The row of an id or alias; ValueError with the nearest match otherwise."""
     if not isinstance(name, str):
         raise ValueError(f"a schedule is given by its id, got {name!r}; fewstep.schedules() lists them")
+    if name == AUTO:
+        return _AUTO
     if name not in _NAMES:
-        raise ValueError(nearest("schedule", name, _NAMES))
+        raise ValueError(nearest("schedule", name, [AUTO, *_NAMES]))
     return _NAMES[name]

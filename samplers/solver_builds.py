@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from . import auto
 from .level import Frame, Level
 from .methods import adams, blocks, ddim
 from .plan import Call
@@ -23,7 +24,13 @@ def analytic_steps(
 
 
 def no_plan(*_: Any, **__: Any) -> list[Call]:
-    raise NotImplementedError("adaptive solvers have no plan")
+    raise NotImplementedError("this row has no steps of its own: it is adaptive, or chooses another")
+
+
+def choose(where: Frame, levels: Sequence[Level], options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    to_zero = levels[-1].sigma == 0.0
+    pick = auto.choose_solver(where, len(levels) - 1, to_zero, guidance=options["guidance"], eta=options["eta"])
+    return pick.id, {**pick.options, **({"s_noise": options["s_noise"]} if options["eta"] else {})}
 
 
 def multistep(

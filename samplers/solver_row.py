@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .level import Frame, Level
 from .options import Option
 from .plan import Call
 
@@ -36,6 +37,7 @@ class Solver:
     adaptive_run  how it then chooses them: a name in `adaptive.RUNS`
     frames    state conventions on which it is defined
     notes     frame -> what a user should know about this solver there
+    chooses   (frame, levels, options) -> id and options of the row that does the work, for `auto`
     ode       id and options of the deterministic solver that it is at eta 0, if that is another row
     """
 
@@ -56,6 +58,9 @@ class Solver:
     ode: tuple[str, Mapping[str, Any]] | None = None
     adaptive: bool = False
     adaptive_run: str = "pair"
+    chooses: Callable[[Frame, Sequence[Level], Mapping[str, Any]], tuple[str, Mapping[str, Any]]] | None = field(
+        repr=False, default=None
+    )
 
     @property
     def stochastic(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import solver_builds as builds
 from . import solver_reference_rows as references
+from .auto import AUTO, GUIDANCE
 from .level import FRAMES
 from .methods.adams import HALVED, MIDPOINT, Adams
 from .solver_options import ADAPTIVE, FINAL, FORM, LAST, NODES, S_NOISE, SPLIT, START, variants
@@ -17,6 +18,25 @@ from .solver_row import ON_FLOW, ON_LAMBDA, Solver, Where
 
 _DPM, _DPMPP, _DEIS = "arXiv 2206.00927", "arXiv 2211.01095", "arXiv 2204.13902"
 _ON_TIME = (Where("vp", "time_quadratic", "sigma_min"), *ON_FLOW)
+
+
+def auto() -> Solver:
+    """The row of `auto`, which is no method: it stands beside the table."""
+    return Solver(
+        id=AUTO,
+        label="Auto",
+        family="Auto",
+        orders={"paper": 1},
+        form="data",
+        calls=1,
+        frames=FRAMES,
+        options=(GUIDANCE, eta_option(0.0), S_NOISE),
+        reference="docs/decisions/0016-auto.md",
+        about="The solver that suits the frame, the number of calls and the guidance; the plan says which it is.",
+        order_on=(),
+        build=builds.no_plan,
+        chooses=builds.choose,
+    )
 
 
 def _ddim() -> Iterable[Solver]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from .auto import AUTO
 from .level import Frame, Level, read_levels
 from .level import frame as make_frame
 from .names import nearest
@@ -19,7 +21,7 @@ from .options import check_options
 from .plan import Plan
 from .solver_options import Situation, resolved
 from .solver_row import Solver, Where
-from .solver_rows import rows
+from .solver_rows import auto, rows
 from .statistics import Statistics
 from .times import TimeMap
 
@@ -42,14 +44,16 @@ def solvers() -> dict[str, Solver]:
 
 
 def solver(id: str | Solver) -> Solver:
-    """The row of an id or alias; ValueError with the nearest match otherwise."""
+    """The row of an id or alias, or of `auto`; ValueError with the nearest match otherwise."""
     if isinstance(id, Solver):
         return id
     if not isinstance(id, str):
         raise ValueError(f"a solver is given by its id, got {id!r}; fewstep.solvers() lists them")
+    if id == AUTO:
+        return auto()
     known = _aliases().get(id, id)
     if known not in _table():
-        raise ValueError(nearest("solver", id, [*_table(), *_aliases()]))
+        raise ValueError(nearest("solver", id, [AUTO, *_table(), *_aliases()]))
     return _table()[known]
 
 
@@ -89,6 +93,10 @@ def plan(
         )
     checked = check(row, where, options)
     levels = read_levels(sigmas, where)
+    if row.chooses is not None:
+        chosen, settings = row.chooses(where, levels, checked)
+        made = plan(chosen, sigmas, where, **settings)
+        return replace(made, notes=(f"chosen by {row.id} for {len(made)} calls on {where.name}", *made.notes))
     eta = checked.get("eta", 0.0)
     # methods that offer a form, or settle it, are in the velocity form on flow, unless noise is added
     offers_form = "form" in checked or (row.ode is not None and "form" in row.ode[1])

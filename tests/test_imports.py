@@ -19,7 +19,7 @@ LAYERS = (
     ("times", "options"),
     ("level",),
     ("statistics",),
-    ("quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
+    ("auto", "quadrature", "plan", "schedule_tables", "schedule_span", "solver_options"),
     ("methods.tableaus", "schedule_formulas", "solver_row", "writer"),
     ("methods.blocks", "schedules"),
     ("methods.adams", "methods.ddim", "methods.embedded"),
