@@ -199,7 +199,7 @@ class Page:
             self.page.click("#settings_restart_gradio")
         self.ready()
         self.page.wait_for_timeout(1000)
-        # gradio 3's page says "Cannot read properties of undefined (reading 'props')" once after a Reload UI, whether or not
-        # components of ours are filled as the page loads (tried); where it comes from is not traced, and what the test
-        # does afterwards shows that the page works
+        # gradio 3's page says "Cannot read properties of undefined (reading 'props')" once after a Reload UI, with or
+        # without components of ours that are filled as the page loads (tried); where it comes from is not traced, and
+        # what the test does afterwards shows that the page works
         del self.errors[before:]
