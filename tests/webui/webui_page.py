@@ -194,12 +194,6 @@ class Page:
         self.says("#settings_result", "fewstep_sampler_menu", LONG)  # reForge loads its model again
 
     def reload_ui(self) -> None:
-        before = len(self.errors)
         with self.page.expect_navigation(timeout=LONG):
             self.page.click("#settings_restart_gradio")
         self.ready()
-        self.page.wait_for_timeout(1000)
-        # gradio 3's page says "Cannot read properties of undefined (reading 'props')" once after a Reload UI, with or
-        # without components of ours that are filled as the page loads (tried); where it comes from is not traced, and
-        # what the test does afterwards shows that the page works
-        del self.errors[before:]
