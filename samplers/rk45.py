@@ -1,6 +1,6 @@
 """Dormand and Prince's adaptive method, as scipy has it, on the probability-flow ODE: a black box to compare with.
 
-Song et al. (arXiv 2011.13456, appendix D.4) hand the ODE to `scipy.integrate`'s RK45, and the papers of fast solvers
+Song et al. (arXiv 2011.13456) hand the ODE to `scipy.integrate`'s RK45, and the papers of fast solvers
 compare with that. Here it is given the straight form that is regular everywhere, in its own clock:
 
     ve, vp   d(x/alpha)/d(rho) = eps         flow   dx/d(sigma) = v

@@ -35,7 +35,7 @@ def _correctors() -> Iterable[Solver]:
                 FINAL,
                 LAST,
             ),
-            reference="UniPC, arXiv 2302.04867, algorithms 1 and 2, data prediction",
+            reference="UniPC, arXiv 2302.04867, data prediction",
             about=f"UniP-{order} and UniC-{order}: one call per step, which also corrects the step before it. "
             f"Order {order + 1}, started by orders 2, 3, ...",
             order_on=ON_LAMBDA,
@@ -60,7 +60,7 @@ def _correctors() -> Iterable[Solver]:
             eta(0.25),
             S_NOISE,
         ),
-        reference="SA-Solver, arXiv 2309.05019, algorithm 1, eq. 14 and 17, with tau^2 = eta",
+        reference="SA-Solver, arXiv 2309.05019, with tau^2 = eta",
         about="Adams predictor of 3 predictions and corrector of 4: one call per step, which also corrects the step "
         "before it. Strength tau = sqrt(eta), the same at all levels; at few calls the paper too takes little noise.",
         order_on=ON_LAMBDA,
@@ -86,8 +86,8 @@ def _older() -> Iterable[Solver]:
         notes={"flow": "on flow this is Heun's method on dx = v d(sigma)"},
     )
     for id, label, paper in (
-        ("ipndm", "iPNDM", "arXiv 2204.13902, section 4 and appendix"),
-        ("pndm", "PNDM", "PNDM, arXiv 2202.09778, eq. 12 and 13, started by lower orders instead of Runge-Kutta"),
+        ("ipndm", "iPNDM", "arXiv 2204.13902, which improves PNDM of arXiv 2202.09778"),
+        ("pndm", "PNDM", "PNDM (pseudo linear multistep), arXiv 2202.09778, started by lower orders instead of Runge-Kutta"),
     ):
         yield Solver(
             id=id,
@@ -155,7 +155,7 @@ def _black_box() -> Iterable[Solver]:
         calls=6,
         frames=FRAMES,
         options=(*BLACK_BOX, LAST),
-        reference="Dormand & Prince 1980 as in scipy.integrate.RK45; arXiv 2011.13456, appendix D.4",
+        reference="Dormand & Prince 1980 as in scipy.integrate.RK45; arXiv 2011.13456",
         about="Adaptive, a black-box ODE solver to compare with: 6 calls for each step, and for each rejected one; to "
         "sigma 0 one step, x = D, or of third order. Only the ends of the schedule are used.",
         order_on=(),

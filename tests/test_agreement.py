@@ -335,7 +335,7 @@ def test_k_diffusion_dpm_solver_fast(k_diffusion: ModuleType, calls: int) -> Non
 
 @pytest.mark.parametrize("id", ["ipndm", "pndm"])
 def test_published_weights_of_pndm(id: str) -> None:
-    """Multiples of the first-order weight on the noise, on flow on the velocity (arXiv 2202.09778, eq. 12 and 13)."""
+    """Multiples of the first-order weight on the noise, on flow on the velocity."""
     published = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]]
     for frame, schedule in (("ve", "karras"), ("vp", "time_uniform"), ("flow", "flow_shift")):
         sigmas = fewstep.schedule(schedule, 7, frame=frame, end="sigma_min")

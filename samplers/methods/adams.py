@@ -37,7 +37,7 @@ class MomentRule:
 
 #: 2M of DPM-Solver++, algorithm 2: the slope acts as if theta were 1/2 all along the step. UniPC's B_2(h) is the same.
 MIDPOINT = MomentRule(2, lambda mu, end: [mu[0], 0.5 * mu[0]], 0)
-#: UniPC's B_1(h) (arXiv 2302.04867, section 3.1), and the official SA-Solver's two predictions.
+#: UniPC's B_1(h) (arXiv 2302.04867), and the official SA-Solver's two predictions.
 STRAIGHT = MomentRule(2, lambda mu, end: [mu[0], 0.5 * end], 0)
 #: 3M of the official code (dpm_solver_pytorch.py, line 883): its second derivative lacks a factor 2.
 HALVED = MomentRule(3, lambda mu, end: [mu[0], mu[1], 0.5 * mu[2]], 1)
