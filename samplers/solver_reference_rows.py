@@ -87,7 +87,7 @@ def _older() -> Iterable[Solver]:
     )
     for id, label, paper in (
         ("ipndm", "iPNDM", "arXiv 2204.13902, which improves PNDM of arXiv 2202.09778"),
-        ("pndm", "PNDM", "PNDM (pseudo linear multistep), arXiv 2202.09778, started by lower orders instead of Runge-Kutta"),
+        ("pndm", "PNDM", "PNDM (pseudo linear multistep), arXiv 2202.09778, started by lower orders"),
     ):
         yield Solver(
             id=id,
