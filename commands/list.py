@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from ..samplers.auto import AUTO
 from ..samplers.names import nearest
 from ..samplers.options import Option
-from ..samplers.schedules import Schedule, schedules
-from ..samplers.solvers import Solver, solvers
+from ..samplers.schedules import Schedule, schedule_row, schedules
+from ..samplers.solvers import Solver, solver, solvers
 from .markdown import page
 
 HELP = "show the solvers and schedules, or one of them in full"
@@ -21,7 +22,7 @@ HELP = "show the solvers and schedules, or one of them in full"
 Row = Solver | Schedule
 _TABLES: dict[str, Any] = {"solvers": solvers, "schedules": schedules}
 #: columns that hold functions
-_CODE = ("build", "formula", "range")
+_CODE = ("build", "formula", "range", "chooses")
 _WIDTH = 110
 
 
@@ -51,6 +52,8 @@ def _find(what: str | None) -> dict[str, list[Row]]:
         return tables
     if what in tables:
         return {what: tables[what]}
+    if what == AUTO:  # it stands beside the tables
+        return {"solvers": [solver(AUTO)], "schedules": [schedule_row(AUTO)]}
     found = {name: [row for row in rows if what in (row.id, *row.aliases)] for name, rows in tables.items()}
     if not any(found.values()):
         known = [name for rows in tables.values() for row in rows for name in (row.id, *row.aliases)]

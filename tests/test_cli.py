@@ -385,3 +385,9 @@ def test_docs_pages_are_current(name: str, capsys: pytest.CaptureFixture[str]) -
 
     assert cli.main(["list", name, "--markdown"]) == 0
     assert (ROOT / "docs" / f"{name}.md").read_text() == capsys.readouterr().out
+
+
+def test_auto_is_listed_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = strict(say(capsys, "list", "auto", "--json"))
+    assert [row["id"] for rows in found.values() for row in rows] == ["auto", "auto"]
+    assert "guidance" in say(capsys, "list", "auto")
