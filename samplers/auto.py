@@ -25,8 +25,8 @@ STRONG = 2.5
 GUIDANCE = Option(
     "guidance",
     0.0,
-    "what auto goes by: the strength of guidance of a trained network, 1 without guidance; in a host it is the host's "
-    "own unless given; 0: an exact model, or not known",
+    "what auto goes by: the strength of guidance of a trained network, 1 without guidance; 0: an exact model, or not "
+    "known. The command line gives its own",
     low=0.0,
     high=1000.0,
 )
@@ -35,7 +35,7 @@ Options = Mapping[str, Any]
 
 
 def informed(offered: Iterable[Option], options: Options, guidance: float) -> dict[str, Any]:
-    """The options of a row, with a host's strength of guidance where the row goes by it and none was given."""
+    """The options of a row, with the strength of guidance where the row goes by it and none was given."""
     return {GUIDANCE.name: guidance, **options} if GUIDANCE in offered else dict(options)
 
 
