@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..samplers.auto import choose_schedule, informed
+from ..samplers.auto import AUTO, choose_schedule, informed
 from ..samplers.options import read_options
 from ..samplers.plan import Plan
 from ..samplers.schedules import schedule, schedule_row, schedules
@@ -60,7 +60,7 @@ def make_plan(args: argparse.Namespace, frame: str, guidance: float = 1.0) -> Pl
     made = plan(row, sigmas, frame, **informed(row.options, read_options(args.option, row.options), guidance))
     if row.chooses is not None:
         args.solver = f"{row.id}: {made.solver}"
-    if levels.chooses is not None:
+    if levels.id == AUTO:
         pick = choose_schedule(made.frame, args.calls, args.end == "0", guidance=of_schedule["guidance"])
         args.schedule = f"{levels.id}: {pick}"
     return made

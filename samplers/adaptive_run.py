@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -100,7 +101,7 @@ class _Asked:
         return self.model(x, sigma, **extra_args)
 
 
-class Run:
+class Run(ABC):
     """A run underway: the state, its level, and what was tried. A kind of run says in `turns` how it takes its steps.
 
     atol_per_rtol  what a negative atol stands for, as a multiple of rtol, so that rtol alone is the tolerance
@@ -121,9 +122,9 @@ class Run:
     def result(self) -> Result:
         return Result(self.x, self.at, tuple(self.attempts), self.asked.calls)
 
+    @abstractmethod
     def turns(self, levels: Sequence[Level]) -> Generator[Turn, None, None]:
         """From levels[0] to levels[-1]; a Turn for each attempt."""
-        raise NotImplementedError
 
     def end(self, target: Level, order: int) -> Generator[Turn, None, None]:
         """The one step of an interval over which nothing is controlled, of that order unless it is x = D."""

@@ -26,13 +26,17 @@ _ENTRIES = 1000
 
 @dataclass(frozen=True)
 class Span:
-    """From sigma `high` to `low` in n steps, the last of which ends at 0 if `to_zero`; `time` is the model's."""
+    """From sigma `high` to `low` in n steps, the last of which ends at 0 if `to_zero`, in a frame (ve, vp or flow).
+
+    `time` is the model's.
+    """
 
     high: float
     low: float
     n: int
     to_zero: bool
     time: TimeMap
+    frame: str
 
     @property
     def count(self) -> int:
@@ -93,7 +97,7 @@ def make_span(
     total = _total_steps(n, denoise)
     if end not in (0, "sigma_min"):
         raise ValueError(f"end is {end!r}, expected 0 (the last level is 0.0) or 'sigma_min' (it is sigma_min)")
-    return Span(high, low, total, end == 0, where.time)
+    return Span(high, low, total, end == 0, where.time, where.name)
 
 
 def _number(what: str, value: Any) -> float:

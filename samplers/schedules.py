@@ -30,7 +30,6 @@ class Schedule:
     formula   (Span, **options) -> its positive levels
     range     (**options) -> (sigma_min, sigma_max), for a schedule that belongs to one model; the default range
     aliases   other standard names of the same levels
-    chooses   (frame, n, to zero, options) -> the id and the options of the schedule that is drawn, for `auto`
     """
 
     id: str
@@ -42,18 +41,12 @@ class Schedule:
     formula: Callable[..., list[float]] = field(repr=False)
     range: Callable[..., tuple[float, float]] | None = field(repr=False, default=None)
     aliases: tuple[str, ...] = ()
-    chooses: Callable[[Frame, int, bool, dict[str, Any]], tuple[str, dict[str, Any]]] | None = field(
-        repr=False, default=None
-    )
 
 
-def _choose(where: Frame, n: int, to_zero: bool, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    pick = choose_schedule(where, n, to_zero, **options)
-    return pick.id, dict(pick.options)
-
-
-def _chosen(at: Span) -> list[float]:
-    raise NotImplementedError("auto draws the levels of another schedule")
+def _chosen(at: Span, guidance: float) -> list[float]:
+    pick = choose_schedule(make_frame(at.frame, at.time), at.n, at.to_zero, guidance=guidance)
+    row = schedule_row(pick.id)
+    return row.formula(at, **check_options(pick.options, row.options, f"schedule {row.id!r}"))
 
 
 _NOT_FLOW = ("ve", "vp")
@@ -204,12 +197,12 @@ _ROWS = (
         formulas.fastdpm_step,
     ),
 )  # fmt: skip
-#: no schedule of its own: it stands beside the table
+#: the levels of another schedule: it stands beside the table
 _AUTO = Schedule(
     AUTO, "Auto", FRAMES, (GUIDANCE,),
     "docs/decisions/0016-auto.md",
     "The schedule that suits the frame, the number of steps and the guidance.",
-    _chosen, chooses=_choose,
+    _chosen,
 )  # fmt: skip
 _TABLE = {row.id: row for row in _ROWS}
 _NAMES = {name: row for row in _ROWS for name in (row.id, *row.aliases)}
@@ -259,10 +252,6 @@ def schedule(
     chosen = check_options(options, row.options, f"schedule {row.id!r}")
     default = sigma_range(where.time) if row.range is None else row.range(**chosen)
     span = make_span(n, denoise, end, sigma_min, sigma_max, default, where)
-    if row.chooses is not None:
-        id, settings = row.chooses(where, n, span.to_zero, chosen)
-        row = schedule_row(id)
-        chosen = check_options(settings, row.options, f"schedule {row.id!r}")
     levels = row.formula(span, **chosen)
     if span.to_zero:
         levels.append(0.0)

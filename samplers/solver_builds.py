@@ -23,8 +23,12 @@ def analytic_steps(
     return ddim.ddim(frame, levels, eta, statistics.variance)
 
 
-def no_plan(*_: Any, **__: Any) -> list[Call]:
-    raise NotImplementedError("this row has no steps of its own: it is adaptive, or chooses another")
+def no_plan(id: str, *_: Any, **__: Any) -> list[Call]:
+    """Of solvers without steps of their own."""
+    raise ValueError(
+        f"{id} chooses its steps while it runs, so it has no plan; use fewstep.sample(..., solver={id!r}) "
+        "or fewstep.adaptive, or a solver of fixed steps such as dpmpp_2m"
+    )
 
 
 def choose(where: Frame, levels: Sequence[Level], options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

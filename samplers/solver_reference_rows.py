@@ -159,7 +159,7 @@ def _black_box() -> Iterable[Solver]:
         about="Adaptive, a black-box ODE solver to compare with: 6 calls for each step, and for each rejected one; to "
         "sigma 0 one step, x = D, or of third order. Only the ends of the schedule are used.",
         order_on=(),
-        build=builds.no_plan,
+        build=partial(builds.no_plan, "rk45"),
         notes={"flow": "on flow it integrates dx = v d(sigma), on ve and vp d(x/alpha) = eps d(rho)"},
         adaptive=True,
         adaptive_run="rk45",

@@ -34,7 +34,7 @@ def auto() -> Solver:
         reference="docs/decisions/0016-auto.md",
         about="The solver that suits the frame, the number of calls and the guidance; the plan says which it is.",
         order_on=(),
-        build=builds.no_plan,
+        build=partial(builds.no_plan, AUTO),
         chooses=builds.choose,
     )
 
@@ -287,7 +287,7 @@ def _adaptive() -> Iterable[Solver]:
                 about=f"Adaptive: steps in lambda as long as the tolerance allows, at {order} calls each; a rejected "
                 f"one costs {order - 1} more. Only the ends of the schedule are used.",
                 order_on=(),
-                build=builds.no_plan,
+                build=partial(builds.no_plan, f"{stem}_{order - 1}{order}"),
                 adaptive=True,
             )
 

@@ -86,11 +86,6 @@ def plan(
     the solver is not defined, and for adaptive solvers.
     """
     row, where = solver(id), make_frame(frame, time)
-    if row.adaptive:
-        raise ValueError(
-            f"{row.id} chooses its steps while it runs, so it has no plan; use fewstep.sample(..., solver={row.id!r}) "
-            "or fewstep.adaptive, or a solver of fixed steps such as dpmpp_2m"
-        )
     checked = check(row, where, options)
     levels = read_levels(sigmas, where)
     if row.chooses is not None:

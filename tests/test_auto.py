@@ -40,6 +40,13 @@ def test_the_levels_are_those_of_a_published_schedule(frame: str) -> None:
             )
 
 
+@pytest.mark.parametrize("frame", FRAMES)
+def test_denoise_keeps_the_end_of_a_longer_schedule(frame: str) -> None:
+    for n in (1, 5, 10):
+        whole = fewstep.schedule("auto", int(n / 0.4), frame=frame)
+        assert fewstep.schedule("auto", n, frame=frame, denoise=0.4) == whole[-(n + 1) :]
+
+
 def test_few_flow_steps_halve_the_shift_of_the_model() -> None:
     for shift in (1.0, 3.0, 6.0):
         where = fewstep.frame("flow", FlowShift(shift, t_min=0.0))

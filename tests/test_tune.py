@@ -24,6 +24,7 @@ from fewstep.samplers.samples import Samples
 from fewstep.samplers.task import STARTS, Setting, Task, split
 from fewstep.samplers.teacher import teacher_plan
 from fewstep.samplers.tune import Progress, tuning
+from harness import finish
 
 Tensor = torch.Tensor
 RANGES = {"ve": (14.61, 0.0292), "flow": (1.0, 0.01)}
@@ -40,15 +41,6 @@ def profile(frame: str, calls: tuple[int, ...] = (5, 8), samples: int = 160) -> 
     noise = PROBLEM.start(frame, RANGES[frame][0], samples, 1)
     made: Profile = fewstep.tune(PROBLEM.model(frame), noise, calls, identity="PROBLEM 3", **options(frame))
     return made
-
-
-def finish(work: Any) -> Any:
-    """The result of a generator."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as over:
-            return over.value
 
 
 # --- what it is for --------------------------------------------------------------------------------------------------
