@@ -31,4 +31,5 @@ def identity(network: torch.nn.Module) -> str:
 
 
 def _readable(vector: torch.Tensor) -> bool:
-    return vector.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64) and vector.device.type != "meta"
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return vector.dtype in floats and vector.device.type != "meta"
