@@ -1,6 +1,6 @@
 """auto: the solver and the levels that suit a frame and a number of calls, by a table of rules.
 
-The rules are what `benchmarks/auto.py` found on exact problems, and what the two demo networks showed
+The rules are what `benchmarks/exact.py` found on exact problems, and what the two demo networks showed
 (docs/decisions/0016-auto.md); they hold published methods and nothing of their own. A rule is chosen by
 the frame, by the number of model calls, by the strength of guidance, and by whether noise is asked for.
 

@@ -1,4 +1,4 @@
-"""auto: what it chooses is a published row, the plan says so, and it is as good as `benchmarks/auto.py` found."""
+"""auto: what it chooses is a published row, the plan says so, and it is as good as `benchmarks/exact.py` found."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_sample_takes_it_by_default() -> None:
     assert torch.equal(fewstep.sample(model, x, sigmas), fewstep.sample(model, x, sigmas, "auto"))
 
 
-#: what is tried beside it: a sample of what benchmarks/auto.py tries, which takes minutes
+#: what is tried beside it: a sample of what benchmarks/exact.py tries, which takes minutes
 PEERS = {
     "ve": [(id, s) for id in ("dpmpp_2m", "dpmpp_3m", "dpm_solver_2m", "unipc_3", "ipndm") for s in ("karras", "beta")],
     "flow": [(id, s) for id in ("dpmpp_2m", "flow_ab2", "unipc_3", "heun") for s in ("sgm_uniform", "beta", "karras")],
