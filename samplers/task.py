@@ -39,10 +39,12 @@ class Start:
     schedule: str
 
 
+#: beta is the best of them for networks under guidance at few calls, the others on exact models
+_NOISE_SCHEDULES = ("karras", "exponential", "time_quadratic", "beta")
 _NOISE_STARTS = tuple(
     Start(method, id)
     for method in (Adams("noise", "lambda", 3), Adams("data", "lambda", 3))
-    for id in ("karras", "exponential", "time_quadratic")
+    for id in _NOISE_SCHEDULES
 )
 #: frame -> starting points
 STARTS = {
@@ -57,11 +59,12 @@ _NOISE_RIVALS = tuple(
     for solver, options in (
         ("dpmpp_2m", {}),
         ("dpmpp_3m", {}),
+        ("dpm_solver_2m", {"last": "regular"}),
         ("dpm_solver_3m", {}),
         ("dpm_solver_3m", {"last": "regular"}),
         ("deis_tab2", {}),
     )
-    for id in ("karras", "exponential", "time_quadratic")
+    for id in _NOISE_SCHEDULES
 )
 #: frame -> what a tuned plan has to beat; the best of them is kept where it does not
 RIVALS = {
@@ -69,7 +72,7 @@ RIVALS = {
     "vp": _NOISE_RIVALS,
     "flow": tuple(
         Setting(solver, id)
-        for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m")
+        for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m", "unipc_2")
         for id in ("sgm_uniform", "beta", "flow_shift")
     ),
 }
