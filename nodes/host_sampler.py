@@ -54,7 +54,7 @@ class Choice:
 
     def words(self, plan: Plan) -> tuple[str, ...]:
         """What `auto` took for a plan, in words; none where the person chose."""
-        return (f"{self.row.id}: {plan.solver}",) if self.row.chooses is not None else ()
+        return (f"{self.row.id}: {plan.solver}",) if plan.solver != self.row.id else ()
 
 
 #: draws a schedule alone: DDIM knows no history, so its plan shows the levels and nothing else

@@ -71,7 +71,8 @@ def from_widgets(given: Any) -> dict[str, Any]:
     begin, end = (_whole(each, asked[each], 0, 10**6) for each in ("start_at_step", "end_at_step"))
     part = Part(begin, end, asked["add_noise"] != "disable", asked["return_with_leftover_noise"] == "enable")
     # no model and no latent is known here: a part that could go on with a history is drawn as if it did
-    choice = Choice(row, chosen | levels.of_solver, bool(asked["cfg_pp"]), guidance)
+    # a sampler node has its options from its own widgets; the text is that of the scheduler that it meets
+    choice = Choice(row, levels.of_solver | chosen, bool(asked["cfg_pp"]), guidance)
     work = choose(choice, levels.sigmas, where.frame, part)
     if work is None:
         return _nothing(where, "no model call")

@@ -26,6 +26,7 @@ from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
 from fewstep.samplers.auto import choose_schedule, choose_solver
+from fewstep.samplers.kdiffusion import label_of
 from fewstep.samplers.level import Frame, as_float32
 from fewstep.samplers.menu import menu
 from fewstep.samplers.solvers import solver
@@ -232,6 +233,14 @@ def test_auto_without_a_word_on_guidance_takes_the_model_for_a_network() -> None
     plan = Choice(solver("auto")).plan(levels, FRAME)
     assert plan.solver == choose_solver(FRAME, 20, guidance=1.0).id
     assert plan.solver != choose_solver(FRAME, 20).id
+
+
+def test_auto_on_repeated_levels_makes_each_call() -> None:
+    choice = Choice(solver("auto"))
+    plan = choice.plan([14.0, 5.0, 5.0, 1.0, 0.0], FRAME)
+    assert (len(plan), choice.words(plan)) == (4, (f"auto: {choose_solver(FRAME, 3, guidance=1.0).id}",))
+    plan = choice.plan([5.0, 5.0], FRAME)
+    assert (len(plan), choice.words(plan), label_of(choice.row, plan)) == (1, (), "Auto")
 
 
 def test_auto_has_noise_by_its_widgets() -> None:
@@ -446,6 +455,7 @@ def test_a_plot_says_what_auto_chose(range: str, cfg: float) -> None:
     # a sampler node is told the guider's cfg as an option; the levels come from a scheduler, which knows none
     linked = {name: value for name, value in asked.items() if name != "cfg"} | {"solver_options": {"guidance": cfg}}
     assert from_widgets(linked)["chosen"] == [f"auto: {pick.id}", f"auto: {choose_schedule(where, 7, guidance=1.0)}"]
+    assert from_widgets(linked | {"options": "guidance=2"})["solver"] == pick.id
     assert from_widgets({"scheduler": "auto", "steps": 7, "range": range})["chosen"] == [
         f"auto: {choose_schedule(where, 7, guidance=1.0)}"
     ]
