@@ -1,7 +1,8 @@
 // The words under a plot.
 
 /** {calls, chosen, range, title}: the line with the calls, that with what was chosen for the person ("" where nothing
- * was), the line with the range of levels, and what a pointer is shown. `assumed` says what else the plot takes for granted, or is null. */
+ * was), the line with the range of levels, and what a pointer is shown. `assumed` says what else the plot takes for
+ * granted, or is null. */
 export function caption(plot, assumed) {
   const range = plot.range.assumed ? `assumed: ${plot.range.label}` : plot.range.label;
   if (!plot.lam?.length) return { calls: plot.empty ?? "no model call", chosen: "", range, title: range };

@@ -15,7 +15,7 @@ export function scheduleOf(sampler) {
   return null;
 }
 
-/** The node whose widget `cfg` guides what the sampler samples: the one that it is linked to, or its guider. Or null. */
+/** The node whose widget `cfg` guides a sampler: the one that it is linked to, or its guider; or null. */
 export function guiderOf(sampler) {
   for (const target of targets(sampler.graph, sampler.outputs?.[0]?.links)) {
     const input = (target.inputs ?? []).find((each) => each.type === "GUIDER");
