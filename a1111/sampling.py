@@ -7,23 +7,31 @@ from typing import Any
 
 from torch import Tensor
 
+from ..samplers.auto import informed
 from ..samplers.guidance import dynamic_thresholding
-from ..samplers.kdiffusion import Callback, drive, drive_adaptive, plan_with_repeats, without_repeats
+from ..samplers.kdiffusion import Callback, drive, drive_adaptive, label_of, plan_with_repeats, without_repeats
 from ..samplers.level import Level, read_levels, read_sigmas, snapped
 from ..samplers.noise import NoiseSource
 from ..samplers.plan import Plan
 from ..samplers.solvers import Solver
 from . import request
+from .auto import guidance_of, note
 from .model_frame import frame_of
 from .refusal import refusing
 
 
-def make_plan(row: Solver, sigmas: Any, denoiser: Any, asked: request.Request) -> Plan:
-    """The plan on the host's levels; a repeated one costs its call. RefusedError for what cannot be done."""
+def make_plan(row: Solver, sigmas: Any, denoiser: Any, p: Any) -> Plan:
+    """The plan on the host's levels; a repeated one costs its call. RefusedError for what cannot be done.
+
+    p  the host's processing object, which says what was asked for, and is told what `auto` took; None if unknown
+    """
     with refusing():
-        options = asked.options(row)
+        options = informed(row.options, request.of(p).options(row), guidance_of(p))
         where = frame_of(denoiser)
-        return plan_with_repeats(row, snapped(read_sigmas(sigmas), where), where, **options)
+        made = plan_with_repeats(row, snapped(read_sigmas(sigmas), where), where, **options)
+    if made.solver != row.id:
+        note(p, solver=made.solver)
+    return made
 
 
 def _noise_of(model: Any) -> NoiseSource:
@@ -58,7 +66,8 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
     ) -> Tensor:
         if len(sigmas) < 2:
             return x
-        asked = request.of(getattr(model, "p", None))
+        p = getattr(model, "p", None)
+        asked = request.of(p)
         # the refiner exchanges what stands in extra_args and in model.inner_model between two calls: both go on as are
         denoise = dynamic_thresholding(model, max_val=asked.bound) if asked.bound else model
         if row.adaptive:
@@ -69,8 +78,9 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
             return drive_adaptive(
                 row, denoise, x, levels, where, extra_args, callback, disable, count=len(sigmas) - 1, **options
             )
-        plan = make_plan(row, sigmas, model.inner_model, asked)
-        return drive(plan, denoise, x, extra_args, callback, disable, label=row.label, noise=_noise_of(model))
+        plan = make_plan(row, sigmas, model.inner_model, p)
+        label = label_of(row, plan)
+        return drive(plan, denoise, x, extra_args, callback, disable, label=label, noise=_noise_of(model))
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn

@@ -10,12 +10,13 @@ from modules import scripts
 
 from ..samplers.choices import Choice
 from . import preview
+from .auto import forget
 from .fields import field, fields
 from .request import put
 from .words import KEY, TITLE
 
 #: what the plan's picture is made from besides our fields: the host's components of a tab, by the end of their elem_id
-_SEEN = ("sampling", "scheduler", "steps")
+_SEEN = ("sampling", "scheduler", "steps", "cfg_scale")
 _HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
 _COLUMNS = 4
 #: so many fields are for most samplers; the others stand in an accordion of their own
@@ -111,6 +112,7 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
 
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
+        forget(p)
         used = (getattr(p, "sampler_name", None), getattr(p, "hr_sampler_name", None))
         if any(preview.row_of(name) for name in used):
             p.extra_generation_params.update(request.infotext)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..samplers.auto import AUTO, choose_schedule, informed
+from ..samplers.auto import AUTO, informed
 from ..samplers.options import read_options
 from ..samplers.plan import Plan
-from ..samplers.schedules import schedule, schedule_row, schedules
+from ..samplers.schedules import drawn_by, schedule, schedule_row, schedules
 from ..samplers.solvers import plan, solver, solvers
 from .defaults import DEFAULTS, defaults_for
 
@@ -51,18 +52,19 @@ def make_plan(args: argparse.Namespace, frame: str, guidance: float = 1.0) -> Pl
     levels = schedule_row(args.schedule)
     args.schedule = levels.id
     of_schedule = read_options(args.schedule_option, levels.options, "--schedule-option")
-    of_schedule = informed(levels.options, of_schedule, guidance)
-    sigmas = schedule(
-        args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
-        end=0 if args.end == "0" else args.end,
-        **of_schedule,
-    )  # fmt: skip
+    asked: dict[str, Any] = {
+        "frame": frame,
+        "sigma_min": args.sigma_min,
+        "sigma_max": args.sigma_max,
+        "end": 0 if args.end == "0" else args.end,
+        **informed(levels.options, of_schedule, guidance),
+    }
+    sigmas = schedule(levels.id, args.calls, **asked)
     made = plan(row, sigmas, frame, **informed(row.options, read_options(args.option, row.options), guidance))
     if row.chooses is not None:
         args.solver = f"{row.id}: {made.solver}"
     if levels.id == AUTO:
-        pick = choose_schedule(made.frame, args.calls, args.end == "0", guidance=of_schedule["guidance"])
-        args.schedule = f"{levels.id}: {pick}"
+        args.schedule = f"{levels.id}: {drawn_by(levels.id, args.calls, **asked)}"
     return made
 
 

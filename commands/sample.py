@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     frame = frame_of(args.model)
     guidance = defaults_for(frame).guidance if args.guidance is None else args.guidance
     _check_numbers(args, guidance)
-    plan = make_plan(args, frame, max(guidance, 1.0))
+    plan = make_plan(args, frame, guidance)
     path = output_path(args.out, (".png", ".jpg", ".jpeg", ".webp"))
 
     from tqdm import tqdm

@@ -129,11 +129,12 @@ class FewstepKSampler:
 
         row, _ = inputs.chosen_solver(sampler_name)
         frame = frame_of(model.get_model_object("model_sampling"))
-        levels, given = make_levels(scheduler, steps, denoise, options, frame, row)
-        choice = Choice(row, given, cfg_pp)
+        levels = make_levels(scheduler, steps, denoise, options, frame, row, cfg)
+        choice = Choice(row, levels.of_solver, cfg_pp, cfg)
         part = Part(start_at_step, end_at_step, add_noise == _ENABLE, return_with_leftover_noise == _ENABLE)
-        work = choose(choice, levels, frame, part, latent_image, model)
+        work = choose(choice, levels.sigmas, frame, part, latent_image, model)
         if work is None:
             return {"ui": {"fewstep_plot": []}, "result": unsampled(model, latent_image, part, steps, denoise)}
-        result = sample_part(work, choice, model, seed, cfg, positive, negative, latent_image, part)
-        return {"ui": {"fewstep_plot": [plot(work.shown, see(frame), *work.span)]}, "result": result}
+        chosen = [*choice.words(work.shown), *levels.words]
+        result = sample_part(work, choice, model, seed, cfg, positive, negative, latent_image, part, chosen)
+        return {"ui": {"fewstep_plot": [plot(work.shown, see(frame), *work.span, chosen=chosen)]}, "result": result}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,8 +29,9 @@ def sample_part(
     negative: Any,
     latent: dict[str, Any],
     part: Part,
+    chosen: Sequence[str] = (),
 ) -> Result:
-    """(LATENT, denoised LATENT, report)."""
+    """(LATENT, denoised LATENT, report), which begins with what was chosen."""
     import comfy.sample
     import comfy.samplers
     import comfy.utils
@@ -61,6 +63,7 @@ def sample_part(
         history.carry(sampled, work.piece, choice.cfg_pp, masked, model.model)
     calls = end - begin
     lines = [
+        *chosen,
         str(work.shown),
         f"made here: calls {begin + 1} to {end} of {len(work.shown)}",
         f"{calls} model calls in {seconds:.2f} s, {seconds / calls:.3f} s each",

@@ -114,7 +114,8 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
 def label_of(row: Solver, made: Plan) -> str:
     """What a progress bar is called: a solver that chooses says what it chose."""
-    return row.label if row.chooses is None else f"{row.label}: {find_solver(made.solver).label}"
+    # on levels that are all the same there was nothing to choose
+    return row.label if made.solver == row.id else f"{row.label}: {find_solver(made.solver).label}"
 
 
 def _sampled(noise_sampler: Callable[[Tensor, Tensor], Tensor]) -> NoiseSource:

@@ -80,6 +80,7 @@ SNAPSHOT: dict[str, dict[str, Any]] = {
 
 #: names in the host's sampler menu; each must stay, under whatever solver it then stands for
 MENU = [
+    "fewstep_auto",
     "fewstep_dpmpp_3m",
     "fewstep_dpmpp_2s",
     "fewstep_dpmpp_3s",
@@ -103,6 +104,7 @@ WEBUI_FIELDS = ["variant", "start", "final", "last", "form", "nodes", "split", "
 
 #: names in the A1111 family's menus, API and infotext
 WEBUI_SAMPLERS = [
+    "Fewstep Auto",
     "Fewstep DDIM solver",
     "Fewstep DPM-Solver 1S",
     "Fewstep DPM++ 1S",
@@ -132,6 +134,7 @@ WEBUI_SAMPLERS = [
     "Fewstep Flow AB4",
 ]
 WEBUI_SCHEDULES = [
+    "Fewstep Auto",
     "Fewstep Karras",
     "Fewstep Exponential",
     "Fewstep Polyexponential",
