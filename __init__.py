@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads each name when it is used
     from .samplers.adaptive import NotConvergedError, adaptive
+    from .samplers.embedded import report
     from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
     from .samplers.kdiffusion import k_sampler, sample
     from .samplers.level import frame
@@ -40,6 +41,7 @@ _PUBLIC = {
     "Statistics": "samplers.statistics",
     "load_statistics": "samplers.statistics",
     "measure_statistics": "samplers.measurement",
+    "report": "samplers.embedded",
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
@@ -66,6 +68,7 @@ __all__ = [
     "load_statistics",
     "measure_statistics",
     "plan",
+    "report",
     "run",
     "sample",
     "schedule",
