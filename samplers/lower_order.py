@@ -15,9 +15,10 @@ It is the local error of the lower order: larger than that of the update itself,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .level import Level
 from .plan import Plan
 from .quadrature import CLOCKS, moments, weights
 
@@ -45,8 +46,7 @@ def _estimate(plan: Plan, i: int) -> Estimate | None:
     if any(plan.calls[j].keeps != call.form for j, _ in at):
         at = _exact(plan, begin, i, known)
     levels = [plan.calls[j].level for j, _ in at]
-    # a corrector may reach back to flow sigma 1, where lambda is not finite; sigma always is
-    clock = CLOCKS[call.clock if all(math.isfinite(level.lam) for level in levels) else "sigma"]
+    clock = CLOCKS[_finite_clock(call.clock, levels)]
     # a repeated node, as of RK4, is one node with the mean of its predictions
     nodes: dict[float, list[tuple[int, float]]] = {}
     for (j, weight), level in zip(at, levels, strict=True):
@@ -69,15 +69,20 @@ def _estimate(plan: Plan, i: int) -> Estimate | None:
     return Estimate(call.form, tuple(factors))
 
 
+def _finite_clock(clock: str, levels: Iterable[Level]) -> str:
+    """A corrector may reach back to flow sigma 1, where lambda is not finite; sigma always is."""
+    return clock if all(math.isfinite(level.lam) for level in levels) else "sigma"
+
+
 def _exact(plan: Plan, begin: int, i: int, known: Sequence[int]) -> list[tuple[int, float]]:
     """The weights of an update whose predictions are remembered as other kinds, so that it does not show them."""
     call, s = plan.calls[i], plan.calls[begin].level
-    points = i - begin + 1 if begin < i else call.exact_degree + 1 if call.exact_degree > 0 else plan.order
-    clock = CLOCKS[call.clock]
-    used = known[:points]
-    start, width = clock(plan.frame, s), clock(plan.frame, call.target) - clock(plan.frame, s)
-    thetas = [(clock(plan.frame, plan.calls[j].level) - start) / width for j in used]
+    points = call.exact_degree + 1 if call.exact_degree > 0 else plan.order
+    used = [j for j in known if j >= begin] if begin < i else known[:points]
+    name = _finite_clock(call.clock, [plan.calls[j].level for j in used])
+    start, *u = (CLOCKS[name](plan.frame, level) for level in (s, call.target, *(plan.calls[j].level for j in used)))
+    thetas = [(value - start) / (u[0] - start) for value in u[1:]]
     if len(set(thetas)) < len(thetas):
         return []
-    mu = moments(call.form, call.clock, plan.frame, s, call.target, len(used))
+    mu = moments(call.form, name, plan.frame, s, call.target, len(used))
     return list(zip(used, weights(mu, thetas), strict=True))
