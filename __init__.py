@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads each name when it is used
     from .samplers.adaptive import NotConvergedError, adaptive
+    from .samplers.compare import compare, comparing
+    from .samplers.comparison_file import load_comparison
     from .samplers.embedded import report
     from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
     from .samplers.kdiffusion import k_sampler, sample
@@ -42,6 +44,9 @@ _PUBLIC = {
     "load_statistics": "samplers.statistics",
     "measure_statistics": "samplers.measurement",
     "report": "samplers.embedded",
+    "compare": "samplers.compare",
+    "comparing": "samplers.compare",
+    "load_comparison": "samplers.comparison_file",
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
@@ -61,9 +66,12 @@ __all__ = [
     "adaptive",
     "classifier",
     "classifier_free",
+    "compare",
+    "comparing",
     "dynamic_thresholding",
     "frame",
     "k_sampler",
+    "load_comparison",
     "load_profile",
     "load_statistics",
     "measure_statistics",

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         latents = models.draw(plan, denoiser, noise, bar)
     seconds = time.perf_counter() - began
     title = f"{args.model}: {args.solver}, {args.schedule}, {len(plan)} calls, guidance {guidance:g}, seed {args.seed}"
-    rows = [pictures.Row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
+    rows = [pictures.row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
     pictures.grid(title, [CLASSES[each] for each in classes], rows).save(path)
     facts = {"model": args.model, "solver": args.solver, "schedule": args.schedule, "frame": frame}
     facts |= {"calls": len(plan), "options": dict(plan.options), "guidance": guidance, "seed": args.seed}

@@ -20,14 +20,20 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """A published solver on a published schedule."""
+    """A published solver on a published schedule, with options of either; no schedule: levels of the solver's own."""
 
     solver: str
     schedule: str
     options: Options = field(default_factory=dict, hash=False)
+    schedule_options: Options = field(default_factory=dict, hash=False)
+
+    @property
+    def words(self) -> list[str]:
+        """The options as NAME=VALUE; one that both have has one value."""
+        return [f"{name}={value}" for name, value in {**self.schedule_options, **self.options}.items()]
 
     def __str__(self) -> str:
-        return " ".join([self.solver, self.schedule, *(f"{name}={value}" for name, value in self.options.items())])
+        return " ".join(word for word in (self.solver, self.schedule, *self.words) if word)
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,8 @@ class Task:
         found = {}
         for setting in settings:
             try:
-                plan = published_plan(setting.solver, self.sigmas(setting.schedule, n), self.frame, **setting.options)
+                sigmas = self.range.sigmas(setting.schedule, n, **setting.schedule_options)
+                plan = published_plan(setting.solver, sigmas, self.frame, **setting.options)
             except ValueError:
                 continue
             if plan.levels[0].host == self.sigma_max:
