@@ -8,6 +8,7 @@ settings    each is run once on all samples: errors, seconds, and where along th
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import platform
 import time as clock
@@ -26,6 +27,7 @@ from .level import Frame
 from .level import frame as make_frame
 from .noise_range import NoiseRange
 from .plan import Plan
+from .profile import time_record
 from .run import Model, check_frame
 from .samples import ExtraArgs, Result, Samples, Work, check_noise
 from .settings import Candidate, candidates
@@ -70,6 +72,7 @@ def compare(
     within: float | None = None,
     keep: int = 1,
     batch: int | None = None,
+    conditions: str = "",
     resume: Comparison | None = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> Comparison:
@@ -89,6 +92,7 @@ def compare(
                      ends (median over the samples), which is hard to see
     keep             how many samples of each setting are kept for `Comparison.grid`
     batch            samples in a model call at most; by default all
+    conditions       the model's name, prompts and guidance, kept as given: `resume` must have the same
     resume           a comparison that was stopped: its reference and rows are not made again
     callback         called with a `Progress` after each batch; an exception in it stops the comparison
 
@@ -105,7 +109,7 @@ def compare(
     work = comparing(
         model, noise, settings, frame=frame, sigma_max=sigma_max, sigma_min=sigma_min, end=end, time=time,
         extra_args=extra_args, guidance=guidance, reference_calls=reference_calls, reference_last=reference_last,
-        within=within, keep=keep, batch=batch, resume=resume,
+        within=within, keep=keep, batch=batch, conditions=conditions, resume=resume,
     )  # fmt: skip
     while True:
         try:
@@ -134,6 +138,7 @@ def comparing(
     within: float | None = None,
     keep: int = 1,
     batch: int | None = None,
+    conditions: str = "",
     resume: Comparison | None = None,
 ) -> Generator[Progress, None, Comparison]:
     """`compare` as a generator: yields a `Progress` after each batch, and returns the comparison.
@@ -154,7 +159,7 @@ def comparing(
         check_plan(where, reference_calls // 2, reference_last),
     )
     samples = Samples.of(model, noise, batch or len(noise), extra_args)
-    begun = _Begun(where, guidance, *plans, within, _key(noise), min(keep, len(noise)))
+    begun = _Begun(where, guidance, *plans, within, _key(noise), min(keep, len(noise)), conditions)
     if resume is not None:
         begun.check(resume)
     return _comparing(begun, asked, samples, resume)
@@ -171,6 +176,7 @@ class _Begun:
     within: float | None
     key: str
     keep: int
+    conditions: str
 
     @property
     def reference(self) -> Reference:
@@ -184,8 +190,9 @@ class _Begun:
         pairs: dict[str, tuple[Any, Any]] = {
             "a hash of its noise": (resume.key, self.key),
             "frame": (resume.range.frame.name, self.where.frame.name),
-            "time map": (resume.range.frame.time, self.where.frame.time),
+            "time map": (_time(resume.range.frame), _time(self.where.frame)),
             "guidance": (resume.guidance, self.guidance),
+            "conditions": (resume.conditions, self.conditions),
             "reference": (str(resume.reference), str(mine)),
         }
         pairs |= {
@@ -193,11 +200,19 @@ class _Begun:
         }
         for name, (old, new) in pairs.items():
             if old != new:
-                texts = [value if isinstance(value, (str, float)) else type(value).__name__ for value in (old, new)]
+                texts = [f"{value!r:.80}" for value in (old, new)]
                 raise ValueError(
-                    f"the comparison to go on with has {name} {texts[0]!r}, but now it is {texts[1]!r}; "
+                    f"the comparison to go on with has {name} {texts[0]}, but now it is {texts[1]}; "
                     "leave resume out to begin again"
                 )
+
+
+def _time(frame: Frame) -> object:
+    """What two equal time maps have in common: two tables of the same numbers are two objects."""
+    try:
+        return json.dumps(time_record(frame.time))
+    except ValueError:  # a map of the caller's own
+        return frame.time
 
 
 def _named(plan: Plan) -> str:
@@ -263,7 +278,7 @@ def _comparing(
         versions = {"fewstep": import_module("..", __package__).__version__, "torch": str(torch.__version__)}
         log.comparison = Comparison(
             begun.where, begun.guidance, replace(begun.reference, uncertainty=converged.distance), samples.ends, within,
-            begun.key, answers, _machine(samples.device), begun.keep, versions=versions,
+            begun.key, answers, _machine(samples.device), begun.keep, begun.conditions, versions=versions,
         )  # fmt: skip
         log.message = f"the reference is sure to {converged.distance:.2g}"
     else:

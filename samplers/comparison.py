@@ -89,6 +89,7 @@ class Comparison:
     within           the distance that is good enough
     key              hash of the start states;  fingerprint: of the model
     machine          where the seconds were measured
+    conditions       what the caller said of the model, prompts and guidance
     keep             how many samples are kept of each row, the first ones
     """
 
@@ -101,6 +102,7 @@ class Comparison:
     fingerprint: Fingerprint
     machine: str
     keep: int = 1
+    conditions: str = ""
     rows: tuple[Row, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -187,6 +189,7 @@ class Comparison:
             "sigma_min": where.sigma_min,
             "end": where.end,
             "guidance": self.guidance,
+            "conditions": self.conditions,
             "machine": self.machine,
             "reference": asdict(self.reference),
             "table": self.table,

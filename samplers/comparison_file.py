@@ -20,7 +20,7 @@ from .tensor_file import read_file, write_file
 Tensor = torch.Tensor
 FORMAT = 1
 _KIND = "fewstep_comparison"
-_TEXTS = ("guidance", "within", "key", "machine", "keep", "versions")
+_TEXTS = ("guidance", "within", "key", "machine", "keep", "conditions", "versions")
 _OF_ROW = ("name", "series", "solver", "schedule", "calls", "notes", "reason", "seconds")
 
 

@@ -6,7 +6,7 @@ An estimate is the difference to the embedded lower order (`lower_order.py`), ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,18 +123,22 @@ class Report:
         return {"solver": self.plan.solver, "calls": [asdict(each) for each in self.steps], "sentence": self.sentence}
 
     def __str__(self) -> str:
-        lines = [
+        head = (
             f"{self.plan.solver} on {self.plan.frame.name}, {len(self.plan)} model calls: error of the lower order in "
             f"each step, as at the end (median of {self.samples.shape[1]})"
-        ]
-        for each in self.steps:
-            error = "-" if each.error is None else f"{each.error:.2e}"
-            share = "" if each.share is None else f"{100.0 * each.share:5.1f} %"
-            lines.append(
-                f"{each.call:4d}  sigma {each.sigma:<10.5g} -> {each.to_sigma:<10.5g} "
-                f"{'stage' if each.stage else f'order {each.order}'}  {error:>9} {share}".rstrip()
-            )
-        return "\n".join([*lines, self.sentence])
+        )
+        return "\n".join([head, *lines(self.steps), self.sentence])
+
+
+def lines(steps: Iterable[StepError]) -> Iterator[str]:
+    """A line for each call: level, step, order, error, share of the sum."""
+    for each in steps:
+        error = "-" if each.error is None else f"{each.error:.2e}"
+        share = "" if each.share is None else f"{100.0 * each.share:5.1f} %"
+        yield (
+            f"{each.call:4d}  sigma {each.sigma:<10.5g} -> {each.to_sigma:<10.5g} "
+            f"{'stage' if each.stage else f'order {each.order}'}  {error:>9} {share}"
+        ).rstrip()
 
 
 def report(plan: Plan) -> Report:
