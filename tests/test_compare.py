@@ -62,7 +62,7 @@ def by_name(found: Comparison) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("frame", ["ve", "flow"])
 def test_errors_and_ranks_are_those_of_the_exact_solution(frame: str) -> None:
-    """The reference is 1e-6 to 3e-5 off (measured), the smallest error here 5e-3: 1 % is left for it."""
+    """The reference is 3e-6 off at most, the smallest error here 3e-3: they differ by 5e-4 at most (measured)."""
     found = usual(frame)
     top = RANGES[frame][0]
     x = PROBLEM.start(frame, top, 32, 1)
@@ -76,7 +76,7 @@ def test_errors_and_ranks_are_those_of_the_exact_solution(frame: str) -> None:
     # median_error takes the lower of the middle two samples
     for row in found.rows:
         assert row.errors is not None
-        assert float(row.errors.median()) == pytest.approx(true[row.name], rel=0.01)
+        assert float(row.errors.median()) == pytest.approx(true[row.name], rel=2e-3)
     for calls in (6, 12):
         ranked = [name for name in sorted(true, key=lambda name: rows[name]["error"]) if rows[name]["calls"] == calls]
         assert ranked == sorted(ranked, key=lambda name: true[name])
@@ -233,8 +233,8 @@ def test_a_model_that_is_always_nan_ends_it() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_noise_and_batches_of_three(dtype: torch.dtype) -> None:
-    """The model is asked in its type, three samples at a time at most. Rounding is 1e-3 of the answers in float16 and
-    8e-3 in bfloat16, the errors here 0.05 and more: within 10 % of float64's (3 % measured)."""
+    """The model is asked in its type, three samples at a time at most. Errors differ from float64's by 1.4 % at most
+    (measured), since its rounding is small beside them."""
     asked = []
 
     def model(x: Tensor, sigma: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def test_half_precision_noise_and_batches_of_three(dtype: torch.dtype) -> None:
     assert {each for each, _ in asked} == {dtype}
     assert {size for _, size in asked} == {1, 3}  # 16 = 5 * 3 + 1
     for half, whole in zip(found.table, exact.table, strict=True):
-        assert half["error"] == pytest.approx(whole["error"], rel=0.1)
+        assert half["error"] == pytest.approx(whole["error"], rel=0.03)
 
 
 def test_conditions_follow_their_samples() -> None:
