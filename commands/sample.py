@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_plan_arguments, fallback, make_plan, output_path
+from .arguments import add_plan_arguments, check_guidance, check_seed, fallback, make_plan, output_path
 from .defaults import MODELS, defaults_for, frame_of
 
 HELP = "sample pictures of clothes from a demo network"
@@ -57,12 +56,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_numbers(args: argparse.Namespace, guidance: float) -> None:
-    if not math.isfinite(guidance):
-        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
+    check_guidance(guidance)
     if args.count < 1:
         raise ValueError(f"--count is {args.count}, expected 1 or more pictures of each class")
-    if not 0 <= args.seed < 2**63:
-        raise ValueError(f"--seed is {args.seed}, expected a whole number in 0..2^63 - 1")
+    check_seed(args.seed)
 
 
 def _say(facts: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -11,12 +11,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..samplers.guidance import Denoiser
+from ..samplers.identity import identity
 from ..samplers.measurement import measure_statistics
 from ..samplers.models import wrap
 from ..samplers.names import nearest
 from ..samplers.plan import Plan
+from ..samplers.profile import Profile
 from ..samplers.run import Step, run
 from ..samplers.statistics import Statistics
+from ..samplers.task import Task
+from ..samplers.tune import Progress, finished, tuning
 from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
 
 _load = cache(load)  # the commands and tests ask for the same network again and again
@@ -81,6 +85,45 @@ def statistics(
     asked = denoiser(model, [i % len(CLASSES) for i in range(count)], guidance)
     with torch.inference_mode(), _one_thread():
         return measure_statistics(asked, start, frame=NETWORKS[model].frame, calls=calls, callback=callback)
+
+
+def identity_of(model: str) -> str:
+    """By which a profile knows a demo network."""
+    return identity(_load(model))
+
+
+#: samples in a model call of tuning: as fast for each as more of them, and the bar moves a few times a second
+_BATCH = 16
+
+
+def tune(
+    model: str,
+    task: Task,
+    classes: Sequence[int],
+    guidance: float,
+    count: int,
+    seed: int,
+    *,
+    conditions: str,
+    resume: Profile | None = None,
+    callback: Callable[[Progress], object] | None = None,
+) -> Profile:
+    """A profile of a demo network, from `count` samples of the classes in turn; see `fewstep.tune`."""
+    generator = torch.Generator().manual_seed(seed)
+    start = task.frame.level(task.sigma_max).sigma * torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+
+    def asked(x: Tensor, sigma: Tensor, classes: Sequence[int]) -> Tensor:
+        return denoiser(model, classes, guidance)(x, sigma)
+
+    def of(rows: Tensor) -> dict[str, Sequence[int]]:
+        return {"classes": [classes[i % len(classes)] for i in rows.tolist()]}
+
+    with torch.inference_mode(), _one_thread():
+        work = tuning(
+            task, asked, start, extra_args=of, batch=_BATCH, identity=identity_of(model), conditions=conditions,
+            resume=resume,
+        )  # fmt: skip
+        return finished(work, callback)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class Profile:
             if getattr(resume, name) != getattr(new, name):
                 raise ValueError(
                     f"the profile to go on with has {name} {getattr(resume, name)!r}, but now it is "
-                    f"{getattr(new, name)!r}; leave resume out to begin again"
+                    f"{getattr(new, name)!r}; begin another profile"
                 )
         resume.check_frame(task.frame)
         return resume
