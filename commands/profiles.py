@@ -8,12 +8,11 @@ from typing import Any
 
 from ..samplers.profile import Entry, Profile, load_profile
 from ..samplers.profile_folder import PREFIX, profile_folder, profile_names, profile_path
+from ..samplers.report import finite
 
 
-def found(name: str | None = None) -> dict[str, Profile | str]:
-    """{name: profile}, or the reason why a file is none; of one name alone if it is given, which then raises it."""
-    if name is not None:
-        return {name: load_profile(PREFIX + name)}
+def found() -> dict[str, Profile | str]:
+    """{name: profile, or the reason why its file cannot be used}."""
     profiles: dict[str, Profile | str] = {}
     for each in profile_names():
         try:
@@ -41,11 +40,12 @@ def record(name: str, profile: Profile | str) -> dict[str, Any]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    names = ("tuned", "published", "error", "published_error", "teacher_distance")
     return {
         "calls": len(entry.plan),
-        **{name: getattr(entry, name) for name in names},
-        "gain": asdict(entry.gain),
+        "tuned": entry.tuned,
+        "published": entry.published,
+        **{name: finite(getattr(entry, name)) for name in ("error", "published_error", "teacher_distance")},
+        "gain": {name: finite(value) for name, value in asdict(entry.gain).items()},
         "sigmas": [level.host for level in entry.plan.levels],
         "notes": list(entry.plan.notes),
     }

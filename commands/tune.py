@@ -115,6 +115,7 @@ def _carried_out(
     """The profile, and how many evaluations it took; each plan is in the file as soon as it is done."""
     from tqdm import tqdm
 
+    done = 0
     kept: list[int] = []
     with tqdm(total=most, disable=quiet, bar_format=_BAR) as bar:
 
@@ -129,7 +130,6 @@ def _carried_out(
                 kept[:] = progress.profile.entries
                 progress.profile.save(path)
 
-        done = 0
         try:
             profile = work(callback=moved)
         except KeyboardInterrupt:
