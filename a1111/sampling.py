@@ -12,18 +12,28 @@ from ..samplers.kdiffusion import Callback, drive, drive_adaptive, plan_with_rep
 from ..samplers.level import Level, read_levels, read_sigmas, snapped
 from ..samplers.noise import NoiseSource
 from ..samplers.plan import Plan
+from ..samplers.profile import load_profile
+from ..samplers.profile_folder import PREFIX
 from ..samplers.solvers import Solver
 from . import request
 from .model_frame import frame_of
+from .network import identity_of
 from .refusal import refusing
 
 
 def make_plan(row: Solver, sigmas: Any, denoiser: Any, asked: request.Request) -> Plan:
-    """The plan on the host's levels; a repeated one costs its call. RefusedError for what cannot be done."""
+    """The plan on the host's levels; a repeated one costs its call. RefusedError for what cannot be done.
+
+    Of a profile it is the plan of as many calls, between the ends of the host's levels.
+    """
     with refusing():
         options = asked.options(row)
         where = frame_of(denoiser)
-        return plan_with_repeats(row, snapped(read_sigmas(sigmas), where), where, **options)
+        levels = snapped(read_sigmas(sigmas), where)
+        if not asked.profile:
+            return plan_with_repeats(row, levels, where, **options)
+        profile = load_profile(PREFIX + asked.profile, frame=where, identity=identity_of(denoiser))
+        return profile.plan_between(levels, where)
 
 
 def _noise_of(model: Any) -> NoiseSource:
@@ -58,10 +68,13 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
     ) -> Tensor:
         if len(sigmas) < 2:
             return x
-        asked = request.of(getattr(model, "p", None))
+        p = getattr(model, "p", None)
+        asked = request.of(p)
+        if getattr(p, "is_hr_pass", False):  # it starts below the levels that plans are tuned for
+            asked = asked.without_profile()
         # the refiner exchanges what stands in extra_args and in model.inner_model between two calls: both go on as are
         denoise = dynamic_thresholding(model, max_val=asked.bound) if asked.bound else model
-        if row.adaptive:
+        if row.adaptive and not asked.profile:
             with refusing():
                 options, where = asked.options(row), frame_of(model.inner_model)
                 levels = without_repeats(snapped(read_sigmas(sigmas), where))
@@ -70,7 +83,8 @@ def sampler_function(row: Solver) -> Callable[..., Tensor]:
                 row, denoise, x, levels, where, extra_args, callback, disable, count=len(sigmas) - 1, **options
             )
         plan = make_plan(row, sigmas, model.inner_model, asked)
-        return drive(plan, denoise, x, extra_args, callback, disable, label=row.label, noise=_noise_of(model))
+        label = f"profile {asked.profile}" if asked.profile else row.label
+        return drive(plan, denoise, x, extra_args, callback, disable, label=label, noise=_noise_of(model))
 
     fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
     return fn

@@ -133,16 +133,15 @@ class Profile:
             raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
         self.check_frame(frame)
         values = read_sigmas(sigmas)
-        made = self.plan(len(values) - 1)
-        for name, given, own in (("first", values[0], made.levels[0]), ("last", values[-1], made.levels[-1])):
+        last = 0.0 if self.end == "zero" else self.sigma_min
+        for name, given, own in (("first", values[0], self.sigma_max), ("last", values[-1], last)):
             # hosts hold levels in float32
-            if not math.isclose(given, own.host, rel_tol=1e-6):
+            if not math.isclose(given, own, rel_tol=1e-6):
                 raise ValueError(
-                    f"the {name} sigma is {given:g}, but the profile was tuned from {self.sigma_max:g} to "
-                    f"{made.levels[-1].host:g}; give these ends (its inner levels are the profile's own), or tune for "
-                    "yours"
+                    f"the {name} sigma is {given:g}, but the profile was tuned from {self.sigma_max:g} to {last:g}; "
+                    "give these ends (its inner levels are the profile's own), or tune for yours"
                 )
-        return made
+        return self.plan(len(values) - 1)
 
     def __str__(self) -> str:
         head = f"{self.identity or 'a model'} ({self.conditions or 'conditions not named'}), {self.frame.name}, "

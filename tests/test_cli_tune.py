@@ -1,4 +1,4 @@
-"""Tuned profiles on the command line: made, stopped and gone on with, listed, used, and refused where they do not fit."""
+"""Tuned profiles on the command line: made, stopped, gone on with, listed, used, and refused where they do not fit."""
 
 from __future__ import annotations
 
