@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, metavar="G", help=f"1 is none ({fallback('guidance')})")
     parser.add_argument("--classes", metavar="LIST", help="numbers 0-9 or names, with commas (default: all ten)")
     parser.add_argument(
-        "--count", type=int, default=48, metavar="N", help="samples: half fit, a quarter judges (default 48)"
+        "--count", type=int, default=64, metavar="N", help="samples: half fit, a quarter judges (default 64)"
     )
     parser.add_argument(
         "--teacher-calls", type=int, default=120, metavar="N", help="of the run taken for the truth (default 120)"
