@@ -54,6 +54,9 @@ def noted(p: Any) -> str:
 
 def forget(p: Any) -> None:
     """Before a run: a copy of `p` shares the infotext's parameters with the run before (X/Y/Z plot)."""
+    parameters = getattr(p, "extra_generation_params", None)
+    if parameters is None:
+        return
     for key, place in (_FIRST, _SECOND):
-        p.extra_generation_params.pop(key, None)
+        parameters.pop(key, None)
         vars(p).pop(place, None)

@@ -8,10 +8,14 @@ from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, shared
 
+from ..samplers.choices import Choice
+from ..samplers.options import Option
 from ..samplers.plan_picture import draw
+from ..samplers.profile import load_profile
+from ..samplers.profile_folder import PREFIX
 from ..samplers.solvers import Solver, offered_solvers
 from .auto import noted
-from .fields import ORDER, THRESHOLDING
+from .fields import ALWAYS, ORDER
 from .request import Request, put
 from .sampling import make_plan
 from .words import sampler_label
@@ -32,7 +36,8 @@ def row_of(label: Any) -> Solver | None:
 def field_label(name: str, label: Any) -> str:
     """The field's name, and whether the chosen sampler is one of ours that does without it."""
     row = row_of(label)
-    used = row is None or name == THRESHOLDING.name or any(option.name == name for option in row.options)
+    offered: list[Option | Choice] = [*(row.options if row else ()), *ALWAYS]
+    used = row is None or any(each.name == name for each in offered)
     return name if used else f"{name} (unused)"
 
 
@@ -41,8 +46,22 @@ def words(label: Any, values: Sequence[Any] = ()) -> str:
     row = row_of(label)
     if row is None:
         return _NONE
-    wrong = _problem(row, put(SimpleNamespace(), values))
-    return f"**{row.label}**: {row.about} {row.reference}." + (f"\n\n**{_CANNOT}: {wrong}**" if wrong else "")
+    asked = put(SimpleNamespace(), values)
+    wrong = _problem(row, asked)
+    said = _profile_words(row, asked.profile) if asked.profile else f"**{row.label}**: {row.about} {row.reference}."
+    return said + (f"\n\n**{_CANNOT}: {wrong}**" if wrong else "")
+
+
+def _profile_words(row: Solver, name: str) -> str:
+    try:
+        profile = load_profile(PREFIX + name)
+    except (ValueError, OSError) as error:
+        return f"**{error}**"
+    plans = "; ".join(map(str, profile.entries.values())) or "none yet"
+    return (
+        f"**Profile {name}** in the place of {row.label}, which runs by itself in the second pass of hires fix. Tuned "
+        f"with {profile.conditions or 'conditions not named'}. Plans: {plans}."
+    )
 
 
 def meanings(label: Any) -> str:
@@ -53,7 +72,7 @@ def meanings(label: Any) -> str:
     # guidance is no field: the host's own is taken
     shown = [option for option in row.options if option.name in ORDER]
     lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in shown]
-    return "\n".join([*lines, f"- **{THRESHOLDING.name}**: {THRESHOLDING.help}"])
+    return "\n".join([*lines, *(f"- **{each.name}**: {each.help}" for each in ALWAYS)])
 
 
 def _problem(row: Solver, asked: Request) -> str:
@@ -69,13 +88,14 @@ def plan_picture(
 ) -> tuple[Any, str]:
     """(picture or None, words in Markdown) for what the page shows: the host's own levels for its own model.
 
-    cfg_scale what `auto` goes by
+    cfg_scale  what `auto` goes by
     strength   img2img's denoising strength, of which the levels are the end; None for all of them
     """
     row = row_of(label)
     if row is None:
         return None, "Only samplers whose names begin with Fewstep have a plan to show."
-    if row.adaptive:
+    asked = put(SimpleNamespace(), values)
+    if row.adaptive and not asked.profile:
         return None, "Adaptive samplers find their steps while they run: there is no plan to show before."
     if not _loaded():
         return None, "No model is loaded yet, and the plan depends on its noise levels. Make a picture, then ask again."
@@ -90,7 +110,7 @@ def plan_picture(
             sampler_noise_scheduler_override=None,
             extra_generation_params={},
         )
-        asked = put(p, values)
+        put(p, values)
         if _problem(row, asked):
             return None, f"{_CANNOT}."
         plan = make_plan(row, *_levels(label, p), p)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import comfy, compare, demo, list, plot, sample, statistics
+from . import comfy, compare, demo, list, plot, sample, statistics, tune
 from .arguments import known_ids
 
 #: in the order of the help page; each module has HELP, add(parser) and run(args) -> exit status
@@ -20,6 +20,7 @@ COMMANDS = {
     "plot": plot,
     "sample": sample,
     "compare": compare,
+    "tune": tune,
     "statistics": statistics,
     "demo": demo,
     "comfy": comfy,

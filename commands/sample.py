@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_plan_arguments, check_numbers, fallback, make_plan, output_path
+from .arguments import OF_SOLVERS, add_plan_arguments, check_numbers, fallback, make_plan, output_path
 from .defaults import MODELS, defaults_for, frame_of
 
 HELP = "sample pictures of clothes from a demo network"
@@ -16,7 +16,7 @@ HELP = "sample pictures of clothes from a demo network"
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="flow", metavar="M", help=f"{' or '.join(MODELS)} (default flow)")
-    parser.add_argument("--solver", metavar="ID", help=f"see 'fewstep list solvers' ({fallback('solver')})")
+    parser.add_argument("--solver", metavar="ID", help=f"{OF_SOLVERS} ({fallback('solver')})")
     add_plan_arguments(parser)
     parser.add_argument("--guidance", type=float, metavar="G", help=f"1 is none ({fallback('guidance')})")
     parser.add_argument("--classes", metavar="LIST", help="numbers 0-9 or names, with commas (default: all ten)")
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     frame = frame_of(args.model)
     guidance = defaults_for(frame).guidance if args.guidance is None else args.guidance
     check_numbers(args.count, args.seed, guidance)
-    plan = make_plan(args, frame, guidance)
+    plan = make_plan(args, frame, guidance, lambda: _identity(args.model))
     path = output_path(args.out, (".png", ".jpg", ".jpeg", ".webp"))
 
     from tqdm import tqdm
@@ -53,6 +53,12 @@ def run(args: argparse.Namespace) -> int:
     facts |= {"count": args.count, "classes": classes, "seconds": round(seconds, 3), "path": str(path)}
     _say(facts, path, args.json)
     return 0
+
+
+def _identity(model: str) -> str:
+    from ..demo import models
+
+    return models.identity_of(model)
 
 
 def _say(facts: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -14,14 +14,18 @@ from tqdm import tqdm
 from ..samplers.compare import compare
 from ..samplers.comparison import Comparison
 from ..samplers.guidance import Denoiser
+from ..samplers.identity import identity
 from ..samplers.level import frame as make_frame
 from ..samplers.measurement import measure_statistics
 from ..samplers.models import wrap
 from ..samplers.names import nearest
 from ..samplers.plan import Plan
+from ..samplers.profile import Profile
 from ..samplers.run import Step, run
 from ..samplers.statistics import Statistics
+from ..samplers.task import Task
 from ..samplers.times import sigma_range
+from ..samplers.tune import Progress, finished, tuning
 from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
 
 _load = cache(load)  # the commands and tests ask for the same network again and again
@@ -110,6 +114,44 @@ def compared(
             extra_args=lambda rows: {"rows": rows}, guidance=max(guidance, 1.0),
             conditions=f"{model}, guidance {guidance:g}, classes {','.join(map(str, y))}", **options,
         )  # fmt: skip
+
+
+def identity_of(model: str) -> str:
+    """By which a profile knows a demo network."""
+    return identity(_load(model))
+
+
+#: samples in a model call of tuning: as fast for each as more of them, and the bar moves a few times a second
+_BATCH = 16
+
+
+def tune(
+    model: str,
+    task: Task,
+    classes: Sequence[int],
+    guidance: float,
+    count: int,
+    seed: int,
+    *,
+    conditions: str,
+    resume: Profile | None = None,
+    callback: Callable[[Progress], object] | None = None,
+) -> Profile:
+    """A profile of a demo network, from `count` samples of the classes in turn; see `fewstep.tune`."""
+    start = task.frame.level(task.sigma_max).sigma * _normal(count, seed)
+
+    def asked(x: Tensor, sigma: Tensor, classes: Sequence[int]) -> Tensor:
+        return denoiser(model, classes, guidance)(x, sigma)
+
+    def of(rows: Tensor) -> dict[str, Sequence[int]]:
+        return {"classes": [classes[i % len(classes)] for i in rows.tolist()]}
+
+    with torch.inference_mode(), _one_thread():
+        work = tuning(
+            task, asked, start, extra_args=of, batch=_BATCH, identity=identity_of(model), conditions=conditions,
+            resume=resume,
+        )  # fmt: skip
+        return finished(work, callback)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .level import Frame, read_levels, read_sigmas
 from .level import frame as make_frame
 from .plan import Plan
 from .plan_tensors import plan_of_tensors, plan_tensors
-from .profile_folder import profile_path
+from .profile_folder import profile_names, profile_path
 from .run import Model
 from .task import Task
 from .tensor_file import read_file, write_file
@@ -108,7 +108,7 @@ class Profile:
             if getattr(resume, name) != getattr(new, name):
                 raise ValueError(
                     f"the profile to go on with has {name} {getattr(resume, name)!r}, but now it is "
-                    f"{getattr(new, name)!r}; leave resume out to begin again"
+                    f"{getattr(new, name)!r}; begin another profile"
                 )
         resume.check_frame(task.frame)
         return resume
@@ -123,6 +123,25 @@ class Profile:
             known = ", ".join(map(str, self.entries)) or "none"
             raise ValueError(f"this profile has no plan of {calls!r} calls; it has {known}; tune for {calls!r} too")
         return self.entries[calls].plan
+
+    def plan_between(self, sigmas: Sequence[float], frame: str | Frame, options: Mapping[str, Any] = {}) -> Plan:
+        """The plan of len(sigmas) - 1 calls, for a run between the ends of `sigmas` in a model's frame.
+
+        Raises ValueError where there is no such plan, for another frame or range, and if options are given.
+        """
+        if options:
+            raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
+        self.check_frame(frame)
+        values = read_sigmas(sigmas)
+        last = 0.0 if self.end == "zero" else self.sigma_min
+        for name, given, own in (("first", values[0], self.sigma_max), ("last", values[-1], last)):
+            # hosts hold levels in float32
+            if not math.isclose(given, own, rel_tol=1e-6):
+                raise ValueError(
+                    f"the {name} sigma is {given:g}, but the profile was tuned from {self.sigma_max:g} to {last:g}; "
+                    "give these ends (its inner levels are the profile's own), or tune for yours"
+                )
+        return self.plan(len(values) - 1)
 
     def __str__(self) -> str:
         head = f"{self.identity or 'a model'} ({self.conditions or 'conditions not named'}), {self.frame.name}, "
@@ -227,7 +246,8 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
     """
     where = profile_path(path)
     if not where.is_file():
-        raise FileNotFoundError(f"there is no profile at {where}")
+        known = ", ".join(profile_names()) or "none"
+        raise FileNotFoundError(f"there is no profile at {where}; in the folder of profiles: {known}")
     if where.stat().st_size > _LARGEST:
         raise ValueError(f"{where} is larger than {_LARGEST // 1_000_000} MB: it is not a profile of fewstep")
     metadata, tensors = read_file(where)
@@ -246,23 +266,8 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
 
 
 def plan_of_profile(path: str | Path, sigmas: Sequence[float], frame: Frame, options: Mapping[str, Any] = {}) -> Plan:
-    """A profile's plan of len(sigmas) - 1 calls, for a run between the ends of `sigmas`.
-
-    Raises ValueError where the profile has no such plan, is of another frame or range, or options are given; what else
-    is raised: see `load_profile`.
-    """
-    if options:
-        raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
-    profile, values = load_profile(path, frame=frame), read_sigmas(sigmas)
-    made = profile.plan(len(values) - 1)
-    for name, given, own in (("first", values[0], made.levels[0]), ("last", values[-1], made.levels[-1])):
-        # hosts hold levels in float32
-        if not math.isclose(given, own.host, rel_tol=1e-6):
-            raise ValueError(
-                f"the {name} sigma is {given:g}, but the profile was tuned from {profile.sigma_max:g} to "
-                f"{made.levels[-1].host:g}; give these ends (its inner levels are the profile's own), or tune for yours"
-            )
-    return made
+    """`Profile.plan_between` of a file; what else is raised: see `load_profile`."""
+    return load_profile(path).plan_between(sigmas, frame, options)
 
 
 def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Profile:

@@ -98,6 +98,13 @@ def tune(
     work = tuning(
         task, model, noise, extra_args=extra_args, batch=batch, identity=identity, conditions=conditions, resume=resume
     )
+    return finished(work, callback)
+
+
+def finished(
+    work: Generator[Progress, None, Profile], callback: Callable[[Progress], object] | None = None
+) -> Profile:
+    """Goes on with `tuning` until it ends."""
     while True:
         try:
             progress = next(work)

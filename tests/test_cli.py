@@ -290,6 +290,7 @@ def test_help(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> Non
         (): cli.COMMANDS,
         ("demo",): ("--out",),
         ("statistics",): ("--json", "--out"),
+        ("tune",): ("--json", "--calls", "--count", "--name"),
         ("comfy",): ("run",),
     }.get(words, takes_ids)
     assert not [name for name in expected if name not in text]

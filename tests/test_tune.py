@@ -473,6 +473,11 @@ def test_sampling_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     out = fewstep.sample(model, x, given, "profile:mine", callback=lambda d: asked.append(float(d["sigma"])))
     assert torch.equal(out, fewstep.run(made.plan(5), model, x))
     assert asked == pytest.approx([call.level.host for call in made.plan(5)])
+    sampler = fewstep.k_sampler("profile:mine")
+    told: list[int] = []
+    assert torch.equal(sampler(model, x, given, None, lambda d: told.append(d["i"]), True), out)
+    assert told == list(range(5))
+    assert sampler(model, x, given[:1]) is x
     for sigmas, frame, more, words in (
         ([14.61, 1.0, 0.0], "ve", {}, "no plan of 2 calls"),
         ([10.0, 5.0, 3.0, 2.0, 1.0, 0.0], "ve", {}, "the first sigma is 10"),
@@ -482,3 +487,7 @@ def test_sampling_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         with pytest.raises(ValueError, match=words):
             fewstep.sample(model, x, sigmas, "profile:mine", frame, **more)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=words):
+            sampler(model, x, torch.tensor(sigmas), frame=frame, **more)
+    with pytest.raises(FileNotFoundError, match="in the folder of profiles: mine"):
+        fewstep.k_sampler("profile:yours")

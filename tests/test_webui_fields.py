@@ -27,7 +27,7 @@ from webui_stand_in import Host
 SOLVERS = offered_solvers()
 DEFAULTS = [each.default for each in fields()]
 NUMBERS = (0.05, 1.0, 5.0, 1.23456789, 1e-7, 123456789.0, 1e300)
-#: names of statistics, see conftest.py
+#: names of statistics and of profiles, see conftest.py
 TEXTS = ("ve", "flow")
 #: every value that moves a field from its default
 MOVED = [
@@ -44,6 +44,8 @@ BAD: list[tuple[list[Any], str]] = [
     ([{"variants": "general"}], "there is no field 'variants', expected some of variant, start"),
     ([{3: 4}], "there is no field 3"),
     ([{"start": "3s"}], "start is '3s'"),
+    ([{"profile": "vf"}], "unknown profile 'vf'; did you mean 've'? Known: flow, none, ve"),
+    ([{"profile": 3}], "profile is 3, expected a text"),
     *(
         ([{"thresholding": value}], f"thresholding is {value!r}, expected a number, at least 0")
         for value in ("much", "", -1, float("nan"), float("inf"), "inf", True, [1], {}, 10**400)
@@ -61,7 +63,7 @@ def host() -> Iterator[Host]:
 
 
 def test_every_option_of_the_solver_table_is_a_field() -> None:
-    assert sorted(ORDER) == sorted([*(each.name for each in choices()), "thresholding"])
+    assert sorted(ORDER) == sorted([*(each.name for each in choices()), "thresholding", "profile"])
     assert tuple(each.name for each in fields()) == ORDER
 
 
@@ -121,6 +123,9 @@ def test_options_reach_the_solvers_that_have_them(id: str) -> None:
         asked = Request({name: value})
         if name == "thresholding":
             assert (asked.options(SOLVERS[id]), asked.bound) == ({}, value)
+        elif name == "profile":
+            assert (asked.options(SOLVERS[id]), asked.profile) == ({}, value)
+            assert asked.without_profile() == Request()
         elif name not in offered and (name, value) == ("rtol", 0.05):
             assert asked.options(SOLVERS[id]) == {}  # the field once began so: saved work says nothing by it
         elif name not in offered:
@@ -219,6 +224,37 @@ def test_what_auto_took_in_a_run_before_is_forgotten(host: Host) -> None:
     assert p.extra_generation_params == {"Steps": 4, "Fewstep hires auto": "unipc_2"}
 
 
+@pytest.mark.parametrize(
+    ("sampler", "second", "said"),
+    [
+        ("ddim", None, {"profile": "ve"}),
+        ("ddim", "Euler", {"profile": "ve", "second pass": "without the profile"}),
+        ("Euler", "ddim", {}),
+        ("Euler", None, {}),
+    ],
+)
+def test_a_profile_is_told_of_where_it_runs(host: Host, sampler: str, second: Any, said: dict[str, str]) -> None:
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    names = [sampler_label(SOLVERS[name]) if name in SOLVERS else name for name in (sampler, second)]
+    p = SimpleNamespace(sampler_name=names[0], hr_sampler_name=names[1], enable_hr=bool(second))
+    p.extra_generation_params = {}
+    script.process(p, {"profile": "ve"})
+    assert p.extra_generation_params == {f"Fewstep {name}": value for name, value in said.items()}
+    parsed(p.extra_generation_params)
+
+
+def test_no_options_beside_a_profile() -> None:
+    asked = Request({"profile": "ve", "variant": "general", "eta": 0.0, "thresholding": 1.0})
+    with pytest.raises(ValueError, match=r"^profile ve takes no options, .* set variant, eta back, or profile to"):
+        asked.options(SOLVERS["dpmpp_3m"])
+    assert asked.without_profile().values == {"variant": "general", "eta": 0.0, "thresholding": 1.0}
+
+
+def test_profiles_are_named_with_and_without_the_word() -> None:
+    assert read([{"profile": "profile:ve"}]) == read([{"profile": " ve "}]) == {"profile": "ve"}
+    assert read([{"profile": ""}]) == read([{"profile": "none"}]) == {}
+
+
 # --- X/Y/Z -----------------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +347,10 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     # of the sampler depend the labels, the words and the plan; of the schedule type, the steps and the cfg the plan
     assert [len(each.connected) for each in theirs.values()] == [3, 1, 1, 1]
     assert [len(each.connected) for each in own] == [2] * len(own)
+    profile = own[ORDER.index("profile")]
+    assert profile.facts["choices"] == ["none", "flow", "ve"]
+    refresh = next(each for each in host.ui_common.refreshed if each[0] is profile)
+    assert refresh[2]() == {"choices": ["none", "flow", "ve"]}
     # the page begins with the sampler that a person has saved as a default
     words = next(each.words[0] for each in MADE if each.facts.get("elem_id", "").endswith("words"))
     assert "is the host's own" in words()
@@ -326,7 +366,7 @@ def test_what_the_page_says_of_samplers(host: Host) -> None:
     for row in SOLVERS.values():
         label = sampler_label(row)
         assert row.about in preview.words(label)
-        offered = {option.name for option in row.options} | {"thresholding"}
+        offered = {option.name for option in row.options} | {"thresholding", "profile"}
         for name in ORDER:
             assert (f"**{name}**" in preview.meanings(label)) == (name in offered)
             assert preview.field_label(name, label) == (name if name in offered else f"{name} (unused)")
@@ -353,6 +393,22 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
         assert min(picture.size) > 100
         assert words.startswith(f"Auto: {pick} on karras. 6 model calls. ")
     assert show("Fewstep Auto", "Fewstep Beta", 6, DEFAULTS, 7.0)[1].startswith("Auto: dpm_solver_2m. 6 model calls. ")
-    picture, words = show(sampler_label(SOLVERS["dpmpp_23"]), "Automatic", 6, DEFAULTS)
+    adaptive = sampler_label(SOLVERS["dpmpp_23"])
+    picture, words = show(adaptive, "Automatic", 6, DEFAULTS)
     assert picture is None
     assert words.startswith("Adaptive samplers find their steps")
+    # a profile's plan, whichever of our samplers is chosen
+    (drawn,) = {show(each, "Automatic", 7, [{"profile": "ve"}])[0].tobytes() for each in (label, adaptive)}
+    assert drawn != show(label, "Automatic", 7, DEFAULTS)[0].tobytes()
+    assert "no plan of 6 calls; it has 5, 7" in show(label, "Automatic", 6, [{"profile": "ve"}])[1]
+
+
+def test_what_the_page_says_of_a_profile(host: Host) -> None:
+    preview = import_module("fewstep.a1111.preview")
+    words = preview.words(sampler_label(SOLVERS["dpmpp_2s"]), [{"profile": "ve"}])
+    for word in ("Profile ve", "in the place of DPM++ 2S", "second pass of hires fix", "of a test", "5 calls: tuned"):
+        assert word in words
+    assert "No picture can be made" not in words
+    assert "takes no options" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "ve", "eta": 0.5}])
+    assert "unknown profile 'vf'" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "vf"}])
+    assert preview.words("Euler", [{"profile": "ve"}]) == preview.words("Euler")

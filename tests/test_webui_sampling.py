@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,9 @@ from fewstep.a1111.request import put
 from fewstep.a1111.sampling import sampler_function
 from fewstep.a1111.words import sampler_label
 from fewstep.samplers.auto import choose_schedule, choose_solver
+from fewstep.samplers.identity import identity
 from fewstep.samplers.solvers import solver
-from harness import FIXED, named, offered
+from harness import FIXED, made_profile, named, offered
 from webui_models import DENOISERS, FRAMES, Guided, core_levels, host_levels
 from webui_stand_in import Host
 
@@ -226,6 +228,94 @@ def test_a_model_without_a_request_samples_with_the_defaults() -> None:
     del model.p
     out = sampler_function(SOLVERS["dpmpp_3m"])(model, noise("ve"), levels_of("ve"))
     assert torch.equal(out, sampler_function(SOLVERS["dpmpp_3m"])(guided("ve"), noise("ve"), levels_of("ve")))
+
+
+# --- profiles --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEWSTEP_DATA", str(tmp_path))
+    for frame in MODELS:
+        made_profile(frame).save(f"profile:{frame}")
+    return tmp_path / "profiles"
+
+
+@pytest.mark.parametrize("frame", MODELS)
+@pytest.mark.parametrize("id", SOLVERS)
+def test_a_profile_runs_in_the_place_of_every_sampler(id: str, frame: str) -> None:
+    """Bit for bit, whatever the sampler is for: on the profile's own levels, between the host's ends in float32."""
+    model, told = guided(frame, profile=frame), []
+    out = sampler_function(SOLVERS[id])(model, noise(frame), levels_of(frame), {"cond": 1}, told.append, True)
+    plan = made_profile(frame).plan(7)
+    assert torch.equal(out, fewstep.run(plan, Guided(flow=frame == "flow"), noise(frame)))
+    assert [each["i"] for each in told] == list(range(7))
+    assert [sigma for sigma, _ in model.asked] == pytest.approx([call.level.host for call in plan])
+
+
+def test_thresholding_goes_with_a_profile() -> None:
+    told: list[dict[str, Any]] = []
+    model = guided("ve", profile="ve", thresholding=0.25)
+    sampler_function(SOLVERS["ddim"])(model, noise("ve"), levels_of("ve"), None, told.append, True)
+    assert max(float(each["denoised"].abs().max()) for each in told) <= 0.25 * (1 + 1e-6)  # rounding of float32
+
+
+@pytest.mark.parametrize("id", ["dpmpp_3m", "dpmpp_23"])
+def test_the_second_pass_of_hires_fix_runs_without_the_profile(id: str) -> None:
+    model, lower = guided("ve", profile="ve"), levels_of("ve", 9)[4:]
+    model.p.is_hr_pass = True
+    out = sampler_function(SOLVERS[id])(model, noise("ve"), lower, None, None, True)
+    assert torch.equal(out, sampler_function(SOLVERS[id])(guided("ve"), noise("ve"), lower, None, None, True))
+
+
+@pytest.mark.parametrize(
+    ("frame", "values", "sigmas", "words"),
+    [
+        ("ve", {"profile": "nobody"}, levels_of("ve"), "unknown profile 'nobody'"),
+        ("ve", {"profile": "ve"}, levels_of("ve", 6), "no plan of 6 calls; it has 5, 7"),
+        ("ve", {"profile": "flow"}, levels_of("ve"), "made for frame 'flow', but the model's is 've'"),
+        ("flow", {"profile": "ve"}, levels_of("flow"), "made for frame 've', but the model's is 'flow'"),
+        ("ve", {"profile": "ve"}, levels_of("ve", 10)[3:], "the first sigma is .* tuned from 14.61"),  # image to image
+        ("ve", {"profile": "ve"}, levels_of("ve", 8)[:-1], "the last sigma is"),
+        ("ve", {"profile": "ve", "start": "2s"}, levels_of("ve"), "profile ve takes no options"),
+        ("ve", {"profile": "torn"}, levels_of("ve"), "torn.safetensors is damaged"),
+    ],
+)
+def test_a_profile_that_does_not_fit_is_refused(
+    profiles: Path, frame: str, values: dict[str, Any], sigmas: Tensor, words: str
+) -> None:
+    (profiles / "torn.safetensors").write_bytes(b"0" * 20)
+    model = guided(frame, **values)
+    with pytest.raises(RefusedError, match=f"^Fewstep: .*{words}") as caught:
+        sampler_function(SOLVERS["dpmpp_2m"])(model, noise(frame), sigmas)
+    assert vars(caught.value)["status_code"] == 422
+    assert model.asked == []
+
+
+def test_a_profile_that_went_away_is_refused(profiles: Path) -> None:
+    model = guided("ve", profile="ve")
+    (profiles / "ve.safetensors").unlink()
+    with pytest.raises(RefusedError, match="no profile at"):
+        sampler_function(SOLVERS["dpmpp_2m"])(model, noise("ve"), levels_of("ve"))
+
+
+@pytest.mark.parametrize("place", ["model.diffusion_model", "forge_objects.unet.model.diffusion_model"])
+def test_a_profile_knows_its_network(profiles: Path, place: str) -> None:
+    network = torch.nn.LayerNorm(8)
+    made_profile("ve", identity=identity(network)).save("profile:mine")
+    made_profile("ve", identity="network-000000000000").save("profile:other")
+
+    def run(name: str) -> Tensor:
+        holder: Any = network
+        for each in reversed(place.split(".")):
+            holder = SimpleNamespace(**{each: holder})
+        model = guided("ve", profile=name)
+        model.inner_model = SimpleNamespace(sigmas=DENOISERS["sd1"].sigmas, inner_model=holder)
+        return sampler_function(SOLVERS["ddim"])(model, noise("ve"), levels_of("ve"), disable=True)
+
+    assert torch.equal(run("mine"), run("ve"))
+    with pytest.raises(RefusedError, match="made for model 'network-000000000000', not for 'network-"):
+        run("other")
 
 
 # --- through the host's own steps ------------------------------------------------------------------------------------
