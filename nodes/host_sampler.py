@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -18,6 +18,23 @@ from .inputs import about
 from .model_frame import frame_of, model_sampling_of
 
 
+class Planned(Protocol):
+    """What a sampler function carries out: a solver that a person chose, or a tuned plan."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def cfg_pp(self) -> bool: ...
+
+    def plan(self, sigmas: list[float], frame: Frame) -> Plan:
+        """The plan on the host's levels, in its model's frame; ValueError where there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Choice:
     """A solver with its options, as a person chose them, before any model is known."""
@@ -25,6 +42,14 @@ class Choice:
     row: Solver
     options: Mapping[str, Any] = field(default_factory=dict)
     cfg_pp: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def label(self) -> str:
+        return self.row.label
 
     def plan(self, sigmas: list[float], frame: Frame) -> Plan:
         """The plan on the host's levels; a repeated one costs its call. ValueError names the input that is wrong."""
@@ -68,7 +93,7 @@ class Piece:
 Tell = Callable[[Plan], None]
 
 
-def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
+def sampler_function(choice: Planned, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
 
     Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are
@@ -87,7 +112,7 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         values = read_sigmas(sigmas)
         if len(values) < 2:
             return x
-        if choice.row.adaptive and piece is None and not choice.cfg_pp:
+        if isinstance(choice, Choice) and choice.row.adaptive and piece is None and not choice.cfg_pp:
             frame = frame_of(model_sampling_of(model))
             levels = without_repeats(snapped(values, frame))
             return drive_adaptive(
@@ -110,12 +135,12 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         if work.seed is None:
             work.seed = int(arguments.get("seed") or 0)
         work.state = drive(
-            work.plan, model, x, arguments, callback, disable, label=choice.row.label, move=move,
+            work.plan, model, x, arguments, callback, disable, label=choice.label, move=move,
             begin=work.begin, end=work.end, history=work.history, seed=work.seed,
         )  # fmt: skip
         return work.state
 
-    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.row.id}"
+    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.id}"
     fn.fewstep = lambda: choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info asks a SAMPLER for its choice
     return fn
 

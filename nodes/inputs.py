@@ -56,7 +56,20 @@ def denoise() -> Widget:
 
 def cfg_pp() -> Widget:
     tip = "CFG++ (arXiv 2406.08070): noise again with the negative's prediction. For multistep solvers; use cfg near 1."
-    return "BOOLEAN", {"default": False, "tooltip": tip, "advanced": True}
+    return switch(tip, False)
+
+
+def switch(tip: str, default: bool) -> Widget:
+    return "BOOLEAN", {"default": default, "tooltip": tip, "advanced": True}
+
+
+def seed(tip: str, *, moves: bool = False) -> Widget:
+    """moves: whether the page may choose another one after each run."""
+    return "INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": moves, "tooltip": tip}
+
+
+def cfg(tip: str) -> Widget:
+    return "FLOAT", {"default": 5.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01, "tooltip": tip}
 
 
 def text_options(of: str, example: str) -> Widget:
