@@ -90,13 +90,18 @@ def test_every_door_gives_the_same_latent(host: types.SimpleNamespace, run_graph
     assert max(worst.values()) <= 1e-5
 
 
+def python_model(network: str, cfg: float, batch: int) -> Any:
+    """A demo network's denoiser for a batch with one condition each, without the host."""
+    y = torch.arange(batch)
+    return fewstep.wrap(
+        load(network), "noise" if network == "vp" else "flow", label="rounded" if network == "vp" else None,
+        cond={"y": y}, uncond={"y": torch.full_like(y, 10)}, cond_scale=cfg,
+    )  # fmt: skip
+
+
 def python_door(network: str, scheduler: str) -> Tensor:
     """SETTINGS on three pictures, by the Python package alone."""
-    y = torch.arange(3)
-    model = fewstep.wrap(
-        load(network), "noise" if network == "vp" else "flow", label="rounded" if network == "vp" else None,
-        cond={"y": y}, uncond={"y": torch.full_like(y, 10)}, cond_scale=2.0,
-    )  # fmt: skip
+    model = python_model(network, 2.0, 3)
     frame = "ve" if network == "vp" else "flow"
     sigmas = torch.tensor(fewstep.schedule(scheduler, 8, frame=frame)).float()
     noise = torch.randn(3, 1, 32, 32, generator=torch.manual_seed(1))
