@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ..samplers.profile import Profile
     from .inside import Range
 
-#: the menu's only line while there are no profiles; no profile can be called so
-NONE_YET = "(none yet)"
+#: the menu's line that names no profile; none can be called so
+BY_NAME = "(by name)"
 
 
 def profile_menu() -> Widget:
-    names = profile_names() or [NONE_YET]
-    tip = "Which tuned plans; Fewstep Tune makes them. A name that is linked to `name` takes its place."
-    return names, {"default": names[0], "tooltip": tip}
+    names = profile_names()
+    tip = f"Which tuned plans; Fewstep Tune makes them. {BY_NAME}: those that are linked to name."
+    return [BY_NAME, *names], {"default": [*names, BY_NAME][0], "tooltip": tip}
 
 
 def path_of(name: Any) -> Path:
@@ -43,8 +43,8 @@ def find(name: Any) -> Profile:
     """The profile of a name. ValueError where there is none, naming those that there are, and for a damaged one."""
     from ..samplers.profile import load_profile
 
-    if name == NONE_YET:
-        raise ValueError("there are no profiles yet; make one with Fewstep Tune, with `run` at tune")
+    if name == BY_NAME:
+        raise ValueError("no profile is chosen; choose one, or link the `profile` of Fewstep Tune to `name`")
     try:
         return load_profile(path_of(name))
     except FileNotFoundError:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .words import ALIASES, CATEGORY
-
-if TYPE_CHECKING:
-    from ..samplers.plan import Plan
 
 
 class FewstepTunedSampler:
@@ -28,20 +25,19 @@ class FewstepTunedSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         from . import inputs, profiles
 
-        steps = {"default": 8, "min": 1, "max": 10000, "tooltip": "Model calls, exactly: one of the numbers tuned for."}
+        steps = "Exactly so many model calls; one of the numbers that were tuned for."
         check = "Whether the profile must be of these very weights. Off: for a finetune, at your own risk."
         name = "A profile by name, from Fewstep Tune; it takes the place of the one that is chosen."
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that will be sampled; it is compared with the profile's."}),
                 "profile": profiles.profile_menu(),
-                "steps": ("INT", steps),
+                "steps": ("INT", {"default": 8, "min": 1, "max": 10000, "tooltip": steps}),
             },
             "optional": {
-                "name": ("STRING", {"default": "", "forceInput": True, "tooltip": name}),
+                "name": ("STRING", {"forceInput": True, "tooltip": name}),
                 "check_model": inputs.switch(check, True),
             },
-            "hidden": {"unique_id": "UNIQUE_ID"},
         }
 
     @classmethod
@@ -62,18 +58,15 @@ class FewstepTunedSampler:
         steps: int,
         name: str = "",
         check_model: bool = True,
-        unique_id: str | None = None,
     ) -> tuple[Any, Any, str]:
         import comfy.samplers
         import torch
 
         from ..samplers.identity import identity
-        from . import inside, live, tuning
+        from . import inside, tuning
         from .host_sampler import sampler_function
         from .inputs import about
-        from .plot_data import plot
         from .profiles import Tuned, find
-        from .ranges import see
 
         where, chosen = inside.range_of(model), name or profile
         with about("name" if name else "profile"):
@@ -86,10 +79,6 @@ class FewstepTunedSampler:
             tuned.check_range(where)
             if check_model:
                 found.check(identity=identity(model.model.diffusion_model))
-
-        def tell(plan: Plan) -> None:
-            live.show(unique_id, plot(plan, see(plan.frame)))
-
-        sampler = comfy.samplers.KSAMPLER(sampler_function(tuned, tell=tell))
+        sampler = comfy.samplers.KSAMPLER(sampler_function(tuned))
         report = "\n".join([f"Profile {chosen!r}", tuning.gains(found, (steps,)), "", str(plan)])
         return sampler, torch.tensor(tuned.levels, dtype=torch.float32), report

@@ -24,12 +24,22 @@ from fewstep.nodes.plot_data import from_widgets
 from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
+from fewstep.nodes.tune import FewstepTune
+from fewstep.nodes.tuned_sampler import FewstepTunedSampler
 from fewstep.samplers.level import as_float32
 from fewstep.samplers.menu import menu
 from harness import FIXED, make_plan, named
 from snapshot import MENU, SNAPSHOT
 
-NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
+NODES: tuple[Any, ...] = (
+    FewstepKSampler,
+    FewstepSampler,
+    FewstepScheduler,
+    FewstepSigmasInfo,
+    FewstepDemoModel,
+    FewstepTune,
+    FewstepTunedSampler,
+)
 BY_ID = {node.__name__: node for node in NODES}
 SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
 ADAPTIVE = SOLVERS.keys() - FIXED.keys()

@@ -82,7 +82,7 @@ def ui_node(name: str, node: Nodes, info: Nodes, order: int) -> Nodes:
     for each in names:
         kind, *rest = defined[each]
         settings = rest[0] if rest else {}
-        if linked(kind) or kind in WIDGETS:
+        if (linked(kind) or kind in WIDGETS) and not settings.get("forceInput"):
             choices = kind if linked(kind) else settings.get("options", [None])
             values.append(node["inputs"].get(each, settings.get("default", choices[0])))
             if settings.get("control_after_generate"):

@@ -74,7 +74,7 @@ def test_a_profile_is_made_and_sampled_with_in_one_graph(
     """The same as the Python package alone gives: the judgement on the held-out noise, and the latent."""
     calls = 5 if batch == 1 else 4
     given = {"cfg": cfg, "calls": str(calls), "options": few}
-    graph = base(network, batch) | tune(**given) | tuned(name=["tune", 0], profile="(none yet)", steps=calls)
+    graph = base(network, batch) | tune(**given) | tuned(name=["tune", 0], profile="(by name)", steps=calls)
     graph["run"]["inputs"]["cfg"] = cfg
     done = run_graph(graph)
     text = report(done)
@@ -344,7 +344,7 @@ def test_a_profile_of_another_model_is_refused(host: types.SimpleNamespace, run_
         ({"steps": 6}, "steps: this profile has no plan of 6 calls; it has 5; tune for 6 too"),
         ({"profile": "yours"}, "profile: there is no profile 'yours'; there are 'mine'"),
         ({"profile": "../mine"}, "profile: profile name '../mine': expected"),
-        ({"profile": "(none yet)"}, "profile: there are no profiles yet"),
+        ({"profile": "(by name)"}, "profile: no profile is chosen"),
     ):
         assert words in refusal(run_graph(base("vp", 1) | tuned(**inputs)), "tuned")
 
@@ -370,11 +370,11 @@ def test_a_changed_profile_is_seen_without_a_restart(host: types.SimpleNamespace
     def menu() -> Any:
         return FewstepTunedSampler.INPUT_TYPES()["required"]["profile"][0]
 
-    assert menu() == ["(none yet)"]
+    assert menu() == ["(by name)"]
     before = FewstepTunedSampler.IS_CHANGED()
     patcher = exact_model(denoise, "EPS", {})
     by_hand(patcher)
-    assert menu() == ["mine"]
+    assert menu() == ["(by name)", "mine"]
     after = FewstepTunedSampler.IS_CHANGED()
     assert before != after == FewstepTunedSampler.IS_CHANGED()
     assert FewstepTune.IS_CHANGED(name="mine") is False
