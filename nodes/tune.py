@@ -191,10 +191,9 @@ class _Job:
         told = ""
         for progress in turns:
             self._keep(progress.profile)
-            now = f"{progress.stage}: {progress.message}" if progress.message else progress.stage
-            if now != told:
-                self._say(now)
-                told = now
+            if progress.message != told:
+                told = progress.message
+                self._say(told)
             yield progress
         return "\n".join(filter(None, (cost, self._report())))
 
