@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def make_plan(args: argparse.Namespace, frame: str, guidance: float = 1.0) -> Pl
         pick = choose_schedule(made.frame, args.calls, args.end == "0", guidance=of_schedule["guidance"])
         args.schedule = f"{levels.id}: {pick}"
     return made
+
+
+def check_numbers(count: int, seed: int, guidance: float) -> None:
+    """ValueError for numbers that no run can have."""
+    if not math.isfinite(guidance):
+        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
+    if count < 1:
+        raise ValueError(f"--count is {count}, expected 1 or more pictures")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed is {seed}, expected a whole number in 0..2^63 - 1")
 
 
 def output_path(text: str, endings: Sequence[str]) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_plan_arguments, fallback, make_plan, output_path
+from .arguments import add_plan_arguments, check_numbers, fallback, make_plan, output_path
 from .defaults import MODELS, defaults_for, frame_of
 
 HELP = "sample pictures of clothes from a demo network"
@@ -30,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     frame = frame_of(args.model)
     guidance = defaults_for(frame).guidance if args.guidance is None else args.guidance
-    _check_numbers(args, guidance)
+    check_numbers(args.count, args.seed, guidance)
     plan = make_plan(args, frame, max(guidance, 1.0))
     path = output_path(args.out, (".png", ".jpg", ".jpeg", ".webp"))
 
@@ -47,22 +46,13 @@ def run(args: argparse.Namespace) -> int:
         latents = models.draw(plan, denoiser, noise, bar)
     seconds = time.perf_counter() - began
     title = f"{args.model}: {args.solver}, {args.schedule}, {len(plan)} calls, guidance {guidance:g}, seed {args.seed}"
-    rows = [pictures.Row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
+    rows = [pictures.row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
     pictures.grid(title, [CLASSES[each] for each in classes], rows).save(path)
     facts = {"model": args.model, "solver": args.solver, "schedule": args.schedule, "frame": frame}
     facts |= {"calls": len(plan), "options": dict(plan.options), "guidance": guidance, "seed": args.seed}
     facts |= {"count": args.count, "classes": classes, "seconds": round(seconds, 3), "path": str(path)}
     _say(facts, path, args.json)
     return 0
-
-
-def _check_numbers(args: argparse.Namespace, guidance: float) -> None:
-    if not math.isfinite(guidance):
-        raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
-    if args.count < 1:
-        raise ValueError(f"--count is {args.count}, expected 1 or more pictures of each class")
-    if not 0 <= args.seed < 2**63:
-        raise ValueError(f"--seed is {args.seed}, expected a whole number in 0..2^63 - 1")
 
 
 def _say(facts: dict[str, Any], path: Path, as_json: bool) -> None:
