@@ -63,9 +63,9 @@ def switch(tip: str, default: bool) -> Widget:
     return "BOOLEAN", {"default": default, "tooltip": tip, "advanced": True}
 
 
-def seed(tip: str, *, moves: bool = False) -> Widget:
+def seed(tip: str, *, default: int = 0, moves: bool = False) -> Widget:
     """moves: whether the page may choose another one after each run."""
-    return "INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": moves, "tooltip": tip}
+    return "INT", {"default": default, "min": 0, "max": 2**64 - 1, "control_after_generate": moves, "tooltip": tip}
 
 
 def cfg(tip: str) -> Widget:
@@ -115,6 +115,14 @@ _SPAN = (
 #: Chinese input methods write these
 _FULL_WIDTH = str.maketrans("，；＝", ",;=")
 _LONGEST = 60  # characters of a pair
+
+
+def read_lines(text: Any, name: str) -> list[str]:
+    """The lines of a text that are not empty and no remark (#). ValueError names the field."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name}: got {text!r}, expected a text")
+    lines = [line.partition("#")[0].strip() for line in text.translate(_FULL_WIDTH).splitlines()]
+    return [line for line in lines if line]
 
 
 def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> dict[str, Any]:

@@ -6,6 +6,7 @@ the conditions, the guidance and the mask as it does for a picture, and frees th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ..samplers.level import Frame, as_float32, snapped
+from ..samplers.level import as_float32, snapped
+from ..samplers.noise_range import NoiseRange
 from ..samplers.run import Model
 from . import host_server
+from .digests import digest, tensors_in
 from .model_frame import frame_of, model_sampling_of
 from .sampling import fixed
+
+log = logging.getLogger("fewstep")
 
 Result = TypeVar("Result")
 
@@ -36,21 +41,12 @@ class Progress(Protocol):
 Work = Generator[Progress, None, Result]
 
 
-@dataclass(frozen=True)
-class Range:
-    """Where a model is asked: its frame and its ends, in the float32 numbers that the host's own schedules have."""
-
-    frame: Frame
-    sigma_min: float
-    sigma_max: float
-
-
-def range_of(model: Any) -> Range:
-    """The range of a MODEL of the host."""
+def range_of(model: Any, end: str = "zero") -> NoiseRange:
+    """The range of a MODEL of the host, in the float32 numbers that the host's own schedules have."""
     sampling = model.get_model_object("model_sampling")
     frame = frame_of(sampling)
-    low, high = snapped(as_float32([float(sampling.sigma_min), float(sampling.sigma_max)]), frame)
-    return Range(frame, low, high)
+    high, low = snapped(as_float32([float(sampling.sigma_max), float(sampling.sigma_min)]), frame)
+    return NoiseRange(frame, high, low, end)
 
 
 @dataclass(frozen=True)
@@ -90,16 +86,20 @@ class Sampling:
             raise ValueError("latent_image: latents of picture and sound together cannot be used here")
         return found
 
-    def rounded(self, samples: int) -> int:
-        """So many samples that each quarter of them is made of whole batches.
+    def key(self) -> str:
+        """A digest of the tensors in the conditions and the mask."""
+        return digest(tensors_in([self.positive, self.negative, self.latent.get("noise_mask")]))
+
+    def rounded(self, samples: int, sets: int = 1) -> int:
+        """The least number of samples, from `samples` on, of which each of so many equal sets is made of whole batches.
 
         Conditions and a mask may be of one picture each, so that a part of a batch would meet others than its own.
         """
         batch = len(self.samples())
-        return samples if batch == 1 else -(-samples // (4 * batch)) * 4 * batch
+        return samples if batch == 1 else -(-samples // (sets * batch)) * sets * batch
 
-    def drive(self, levels: list[float], samples: int, work: Callable[[Asked], Work[Result]]) -> Result:
-        """The result of `work`, done within the host's sampling from the first of the levels to the last.
+    def drive(self, where: NoiseRange, samples: int, work: Callable[[Asked], Work[Result]]) -> Result:
+        """The result of `work`, done within the host's sampling from the top of a range to its end.
 
         Shows its progress, and stops where the host is interrupted. What `work` raises comes through.
         """
@@ -124,7 +124,7 @@ class Sampling:
             comfy.sample.prepare_noise(latent, self.seed, self.latent.get("batch_index")),
             self.cfg,
             sampler,
-            torch.tensor(levels, dtype=torch.float32),
+            torch.tensor([where.sigma_max, where.last], dtype=torch.float32),
             self.positive,
             self.negative,
             latent,
@@ -179,11 +179,24 @@ def _drive(work: Work[Result]) -> Result:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def show(node: str | None, text: str) -> None:
-    """Writes a text on a node while it works; nothing where the host is no server, or an old one."""
+def say(node: str | None, text: str) -> None:
+    """Writes a text into the log, and on the node that works; only there where the host is no server, or an old one."""
+    log.info("fewstep: %s", text)
     tell = getattr(host_server.running(), "send_progress_text", None)
     if tell is not None and node is not None:
         tell(text, str(node))
+
+
+def watched(work: Work[Result], tell: Callable[[Any], object]) -> Work[Result]:
+    """The work, with each of its turns told before it is passed on."""
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        tell(progress)
+        yield progress
 
 
 def seconds_of_a_call(asked: Asked, sigma: float) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import folder_paths
 
 from . import menu, routes, settings
+from .compare import FewstepCompare
 from .demo_model import FewstepDemoModel
 from .ksampler import FewstepKSampler
 from .sampler import FewstepSampler
@@ -24,6 +25,7 @@ _NODES = (
     FewstepDemoModel,
     FewstepTune,
     FewstepTunedSampler,
+    FewstepCompare,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}

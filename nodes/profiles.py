@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..samplers.level import Frame
+    from ..samplers.noise_range import NoiseRange
     from ..samplers.plan import Plan
     from ..samplers.profile import Profile
-    from .inside import Range
 
 #: the menu's line that names no profile; none can be called so
 BY_NAME = "(by name)"
@@ -92,7 +92,7 @@ class Tuned:
             )
         return self.profile.plan(self.calls)
 
-    def check_range(self, model: Range) -> None:
+    def check_range(self, model: NoiseRange) -> None:
         """ValueError unless the plan begins where the model begins, and never goes below the model's lowest level."""
         first, *_, lowest = (value for value in self.levels if value)
         if not _equal(first, model.sigma_max):

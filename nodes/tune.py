@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,8 @@ if TYPE_CHECKING:
 
     from ..samplers.profile import Profile
     from ..samplers.task import Task
+    from ..samplers.tune import Progress
     from .inside import Asked, Work
-
-log = logging.getLogger("fewstep")
 
 _COUNT, _TUNE = "count only", "tune"
 
@@ -116,7 +114,7 @@ class FewstepTune:
         where = inside.range_of(model)
         request = tuning.read_request(calls, options, where)
         sampling = inside.Sampling(model, positive, negative, latent_image, cfg, seed)
-        shape, count = tuple(sampling.samples().shape), sampling.rounded(samples)
+        shape, count = tuple(sampling.samples().shape), sampling.rounded(samples, sets=4)
         with inputs.about("name"):
             path = path_of(name)
         job = _Job(
@@ -129,8 +127,7 @@ class FewstepTune:
             unique_id,
         )
         job.begin()
-        levels = [where.sigma_max, request.task.last]
-        found = sampling.drive(levels, count, job.count if run == _COUNT else job.work)
+        found = sampling.drive(request.task.range, count, job.count if run == _COUNT else job.work)
         if run == _TUNE:
             _made[name] = path
         return {"ui": {"text": (found,)}, "result": (name, found)}
@@ -156,6 +153,7 @@ class _Job:
         self.task, self.name, self.path, self.overwrite, self.node = task, name, path, overwrite, node
         self.identity, self.conditions = identity, conditions
         self.kept: Profile | None = None
+        self.told = ""
 
     def begin(self) -> None:
         """Looks for a profile to go on with. ValueError where another one, or none at all, is in its place."""
@@ -174,10 +172,11 @@ class _Job:
     def work(self, asked: Asked) -> Work[str]:
         """Tunes, and writes the profile whenever a plan is done."""
         from ..samplers.tune import tuning
+        from . import inside
 
         self._compare(asked)
         cost = self._cost(asked)
-        self._say(cost)
+        inside.say(self.node, cost)
         turns = tuning(
             self.task,
             asked.model,
@@ -188,13 +187,7 @@ class _Job:
             conditions=self.conditions,
             resume=self.kept,
         )
-        told = ""
-        for progress in turns:
-            self._keep(progress.profile)
-            if progress.message != told:
-                told = progress.message
-                self._say(told)
-            yield progress
+        yield from inside.watched(turns, self._tell)
         return "\n".join(filter(None, (cost, self._report())))
 
     @contextmanager
@@ -225,17 +218,16 @@ class _Job:
         seconds = inside.seconds_of_a_call(asked, task.sigma_max)
         return tuning.cost_text(task, len(asked.noise), asked.batch, seconds)
 
-    def _keep(self, profile: Profile) -> None:
-        """Writes a profile that has a plan more."""
-        if len(profile.entries) > (len(self.kept.entries) if self.kept else 0):
-            profile.save(self.path)
-            self.kept = profile
-
-    def _say(self, text: str) -> None:
+    def _tell(self, progress: Progress) -> None:
+        """Writes a profile that has a plan more, and says what was found."""
         from . import inside
 
-        log.info("fewstep: %s", text)
-        inside.show(self.node, text)
+        if len(progress.profile.entries) > (len(self.kept.entries) if self.kept else 0):
+            progress.profile.save(self.path)
+            self.kept = progress.profile
+        if progress.message != self.told:
+            self.told = progress.message
+            inside.say(self.node, self.told)
 
     def _report(self) -> str:
         from . import tuning

@@ -11,8 +11,8 @@ from ..samplers.task import Task, split
 from .inputs import about, read_text
 
 if TYPE_CHECKING:
+    from ..samplers.noise_range import NoiseRange
     from ..samplers.profile import Profile
-    from .inside import Range
 
 OPTIONS = (
     Option("end", Task.end, "zero, or the model's lowest level", ("zero", "sigma_min")),
@@ -49,7 +49,7 @@ class Request:
     overwrite: bool
 
 
-def read_request(calls: Any, options: Any, model: Range) -> Request:
+def read_request(calls: Any, options: Any, where: NoiseRange) -> Request:
     """The task of the widgets on a model's range. ValueError names the widget."""
     numbers = read_calls(calls)
     text = read_text(options, OPTIONS)
@@ -61,7 +61,7 @@ def read_request(calls: Any, options: Any, model: Range) -> Request:
             given[name] = int(given[name])
     overwrite = given.pop("overwrite") == "on"
     with about("calls"):
-        return Request(Task(model.frame, model.sigma_max, model.sigma_min, numbers, **given), overwrite)
+        return Request(Task(where.frame, where.sigma_max, where.sigma_min, numbers, **given), overwrite)
 
 
 def conditions(cfg: float, shape: tuple[int, ...], samples: int, seed: int) -> str:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from fewstep.nodes import profiles, tuning
 from fewstep.nodes.inputs import refusal
-from fewstep.nodes.inside import Range
 from fewstep.nodes.tune import FewstepTune
 from fewstep.nodes.tuned_sampler import FewstepTunedSampler
 from fewstep.samplers.level import as_float32
+from fewstep.samplers.noise_range import NoiseRange
 from fewstep.samplers.task import Task
 
-SD = Range(fewstep.frame("ve"), *as_float32([0.0292, 14.6146]))
+SD = NoiseRange(fewstep.frame("ve"), *as_float32([14.6146, 0.0292]))
 
 
 @pytest.mark.parametrize("text", ["5, 6, 8, 10", "10 8 6 5", "5,6;8\n10,", "5、6，8，10", "05 6 8 10 10"])

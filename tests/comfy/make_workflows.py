@@ -39,9 +39,9 @@ NOTES = {
     f"Custom nodes. {OWN}{SIZE}",
     "menu": "The host's own KSampler, with a Fewstep solver from its sampler menu; there its options have their "
     f"defaults. {OWN}{SIZE}",
-    "tune": "A plan of 5 calls is fitted to the demo network, with few samples so that it takes seconds, and sampled with. "
-    f"{OWN}{SIZE} For a model of your own use the batch size and the guidance that you sample with, 32 samples or more and "
-    "no options, a name of its own, and set run to count only first: it says how long it will take.",
+    "tune": "A plan of 4 calls is fitted to the demo network, with few samples so that it takes seconds, and sampled "
+    f"with. {OWN}{SIZE} For a model of your own use the batch size and the guidance that you sample with, 32 samples "
+    "or more and no options, a name of its own, and set run to count only first: it says how long it will take.",
     "compare_grid": "From left to right ddim, dpmpp_2m and flow_ab3 with 6 calls each, and a reference with 100, all "
     f"from the same noise. {OWN}; on a model that is no flow model choose dpm_solver_3m and karras for flow_ab3 and "
     "sgm_uniform.",

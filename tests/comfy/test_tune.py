@@ -225,7 +225,7 @@ def test_the_start_states_are_the_hosts_own(host: types.SimpleNamespace) -> None
             found.append(asked.noise)
             return asked.batch
 
-        assert sampling.drive([where.sigma_max, 0.0], 3, work) == 3
+        assert sampling.drive(where, 3, work) == 3
         sample(
             patcher,
             lambda model, x, *args, found=found, **kwargs: found.append(x) or x,
