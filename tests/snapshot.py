@@ -101,6 +101,23 @@ SNAPSHOT: dict[str, dict[str, Any]] = {
         },
         "outputs": ["SAMPLER", "SIGMAS", "STRING"],
     },
+    "FewstepCompare": {
+        "inputs": {
+            "required": {
+                "model": "MODEL",
+                "positive": "CONDITIONING",
+                "negative": "CONDITIONING",
+                "vae": "VAE",
+                "latent_image": "LATENT",
+                "seed": "INT",
+                "cfg": "FLOAT",
+                "settings": "STRING",
+                "samples": "INT",
+            },
+            "optional": {"reference_calls": "INT", "within": "FLOAT"},
+        },
+        "outputs": ["IMAGE", "IMAGE", "STRING", "STRING", "STRING"],
+    },
 }
 
 #: names in the host's sampler menu; each must stay, under whatever solver it then stands for

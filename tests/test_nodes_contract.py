@@ -16,6 +16,7 @@ import pytest
 import torch
 from fewstep.nodes import history, inputs, parts, ranges, routes, settings
 from fewstep.nodes.cfg_pp import Guidance
+from fewstep.nodes.compare import FewstepCompare
 from fewstep.nodes.demo_model import FewstepDemoModel
 from fewstep.nodes.host_sampler import Choice
 from fewstep.nodes.ksampler import FewstepKSampler
@@ -39,6 +40,7 @@ NODES: tuple[Any, ...] = (
     FewstepDemoModel,
     FewstepTune,
     FewstepTunedSampler,
+    FewstepCompare,
 )
 BY_ID = {node.__name__: node for node in NODES}
 SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
