@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import check_numbers, fallback
 from .defaults import COMPARED, MODELS, defaults_for, frame_of
@@ -65,35 +65,22 @@ def run(args: argparse.Namespace) -> int:
 
     saved = out / "comparison.safetensors"
     known = load_comparison(saved) if saved.is_file() else None
-    found = known
-    with tqdm(desc=f"compare on {args.model}", unit="call", disable=args.json) as bar:
-
-        def turn(progress: Progress) -> None:
-            nonlocal found
-            bar.total = progress.most
-            bar.update(progress.done - bar.n)
-            bar.set_postfix_str(progress.message or progress.stage)
-            rows = 0 if found is None else len(found.rows)
-            if progress.comparison is not None and (found is None or len(progress.comparison.rows) > rows):
-                found = progress.comparison
-                found.save(saved)  # so that not even a power cut costs more than a row
-
-        try:
-            found = models.compared(
-                args.model, settings, args.count, models.class_ids(args.classes), guidance, args.seed,
-                reference_calls=args.reference_calls, within=args.within, keep=_KEPT, batch=args.batch, resume=known,
-                callback=turn,
-            )  # fmt: skip
-        except ValueError as error:
-            if known is not None and "to go on with" in str(error):
-                raise ValueError(
-                    f"{saved} is of another comparison ({error}); give another --out, or delete it"
-                ) from None
-            raise
-        except KeyboardInterrupt:
-            bar.close()
-            print(_stopped(found, saved))
-            return _INTERRUPTED
+    seen = _Seen(saved, known, tqdm(desc=f"compare on {args.model}", unit="call", disable=args.json, delay=0.01))
+    try:
+        found = models.compared(
+            args.model, settings, args.count, models.class_ids(args.classes), guidance, args.seed,
+            reference_calls=args.reference_calls, within=args.within, keep=_KEPT, batch=args.batch, resume=known,
+            callback=seen.turn,
+        )  # fmt: skip
+    except ValueError as error:
+        if known is not None and "to go on with" in str(error):
+            raise ValueError(f"{saved} is of another comparison ({error}); give another --out, or delete it") from None
+        raise
+    except KeyboardInterrupt:
+        seen.bar.close()
+        print(seen.stopped())
+        return _INTERRUPTED
+    seen.bar.close()
     found.save(saved)
     _write(found, out)
     print(found.json() if args.json else _told(found, args.steps))
@@ -102,12 +89,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stopped(found: Comparison | None, saved: Path) -> str:
-    if found is None:
-        return "\nstopped before the reference was made: nothing is kept"
-    return (
-        f"\nstopped; the reference and {len(found.rows)} setting(s) are in {saved}: the same command goes on from there"
-    )
+class _Seen:
+    """What was seen of a comparison so far, kept in a file."""
+
+    def __init__(self, saved: Path, known: Comparison | None, bar: Any) -> None:
+        self.saved, self.found, self.bar = saved, known, bar
+
+    def turn(self, progress: Progress) -> None:
+        self.bar.total = progress.most
+        self.bar.set_postfix_str(progress.message or progress.stage, refresh=False)
+        self.bar.update(progress.done - self.bar.n)
+        now, before = progress.comparison, self.found
+        if now is not None and (before is None or len(now.rows) > len(before.rows)):
+            self.found = now
+            now.save(self.saved)  # so that not even a power cut costs more than a row
+
+    def stopped(self) -> str:
+        if self.found is None:
+            return "stopped before the reference was made: nothing is kept"
+        count = len(self.found.rows)
+        return f"stopped; the reference and {count} setting(s) are in {self.saved}: the same command goes on from there"
 
 
 def _write(found: Comparison, out: Path) -> None:

@@ -281,6 +281,7 @@ def _comparing(
             begun.key, answers, _machine(samples.device), begun.keep, begun.conditions, versions=versions,
         )  # fmt: skip
         log.message = f"the reference is sure to {converged.distance:.2g}"
+        yield log.progress("check")  # from here on it can be gone on with
     else:
         samples = replace(samples, ends=resume.ends)
         log.comparison = replace(resume, within=begun.within or resume.within, rows=())

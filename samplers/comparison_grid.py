@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 #: pictures are drawn between these widths
 _SMALLEST, _LARGEST = 64, 256
+#: a converged run may leave -1..1 by this factor, latents of autoencoders leave it by more
+_BEYOND = 2.0
 
 
 def draw(comparison: Comparison, decode: Decode | None, columns: str) -> Image.Image:
@@ -25,19 +27,22 @@ def draw(comparison: Comparison, decode: Decode | None, columns: str) -> Image.I
         raise ValueError(nearest("columns", columns, _LAYOUTS))
     if not any(row.shown is not None for row in comparison.rows):
         raise ValueError("there is nothing to show: no setting was run")
-    return _LAYOUTS[columns](comparison, decode or plain)
+    if decode is None:
+        _check_plain(comparison.ends)
+    return _LAYOUTS[columns](comparison, decode or _plain)
 
 
-def plain(latents: Tensor) -> Tensor:
-    """Latents that are pictures already, in -1..1, as pictures in 0..1; ValueError for others."""
-    finite = latents[latents.isfinite()]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    # a sampler may leave -1..1 by a little
-    if latents.ndim != 4 or latents.shape[1] not in (1, 3) or low < -2.0 or high > 2.0:
+def _check_plain(latents: Tensor) -> None:
+    """ValueError unless latents are pictures already. The reference is looked at: runs of few calls may overshoot."""
+    low, high = float(latents.min()), float(latents.max())
+    if latents.ndim != 4 or latents.shape[1] not in (1, 3) or low < -_BEYOND or high > _BEYOND:
         raise ValueError(
             f"latents {tuple(latents.shape)} in {low:.3g}..{high:.3g} are no pictures [S, 1 or 3, H, W] in -1..1; "
             "give decode, which makes pictures [S, H, W, 3 or 1] in 0..1 of them"
         )
+
+
+def _plain(latents: Tensor) -> Tensor:
     return latents.movedim(1, -1).add(1.0).mul(0.5)
 
 

@@ -157,9 +157,12 @@ class _Plot:
         self.line([(_LEFT, floor), (_LEFT + _PLOT, floor)], _QUIET, 1)
         for value, text in self.lines:
             self.dashed(self.y(value), _QUIET)
-            self.text((_LEFT + _PLOT - 4, self.y(value) - 3), text, "rb", 11, _QUIET)
-        for each in self.series:
-            path = [(self.x(point.calls), self.y(point.error)) for point in each.points]
+            # at the left, where errors are larger
+            self.text((_LEFT + 4, self.y(value) - 3), text, "lb", 11, _QUIET)
+        for i, each in enumerate(self.series):
+            # side by side, so that equal points and their intervals can be seen
+            aside = (i - 0.5 * (len(self.series) - 1)) * min(3.0, 24.0 / len(self.series))
+            path = [(self.x(point.calls) + aside, self.y(point.error)) for point in each.points]
             for start, end in pairwise(path):
                 self.line([start, end], each.colour, 1.5)
             for point, (x, y) in zip(each.points, path, strict=True):

@@ -42,15 +42,19 @@ def gain(tuned: NDArray[np.float64], untuned: NDArray[np.float64], seed: int = 0
         whole = float(np.median(tuned) / np.median(untuned))
     # 0/0: both are exact, and neither is better
     ratios = np.nan_to_num(ratios, nan=1.0, posinf=np.inf)
-    low, high = np.quantile(ratios, (0.05, 0.95))
-    return Gain(1.0 if np.isnan(whole) else whole, float(low), float(high))
+    return Gain(1.0 if np.isnan(whole) else whole, *_ends(ratios))
 
 
 def interval(errors: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
     """The ends of the bootstrap 90 % interval of the median of errors [S], drawn as `gain` draws them."""
-    medians = np.median(errors[_drawn(len(errors), seed)], axis=1)
-    low, high = np.quantile(medians, (0.05, 0.95), method="nearest")  # between two infinite ones there is no number
-    return float(low), float(high)
+    return _ends(np.median(errors[_drawn(len(errors), seed)], axis=1))
+
+
+def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """The 5th and 95th of a hundred; values that occur, since between two infinite ones there is no number."""
+    values = np.sort(resampled)
+    last = len(values) - 1
+    return float(values[round(0.05 * last)]), float(values[round(0.95 * last)])
 
 
 def _drawn(samples: int, seed: int) -> NDArray[np.int64]:
