@@ -90,7 +90,7 @@ def cost_text(task: Task, samples: int, batch: int, seconds: float | None = None
         "a third.",
     ]
     if seconds is not None:
-        lines.append(f"A call takes {seconds:.3g} s here, so that is at most {duration(calls * seconds)}.")
+        lines.append(f"A call takes {seconds:.3g} s here, all of them {duration(calls * seconds)}.")
     return "\n".join(lines)
 
 

@@ -139,7 +139,7 @@ def test_what_it_costs_is_said_before_it_starts(run_graph: Run, data: Path) -> N
     assert "Plans of 5, 8 calls, from 16 samples: 8 to fit, 4 to choose, 4 to judge." in text
     cost = Task(fewstep.frame("ve"), 14.6146, 0.0292, (5, 8)).cost(16)
     assert f"At most {cost.total // 2:,} model calls with 2 pictures each: {cost.teacher // 2:,} for" in text
-    assert " s here, so that is at most " in text
+    assert " s here, all of them " in text
     assert not list(data.rglob("*.safetensors"))
 
 
@@ -199,7 +199,12 @@ def test_every_kind_of_model(host: types.SimpleNamespace, kind: str, settings: G
         seen.append(sampler.sampler_function(model, x, *args, **kwargs))
         return seen[1]
 
-    sample(patcher, fn, sigmas, torch.randn(2, 4, 4, 4, generator=torch.manual_seed(5)))
+    told: list[tuple[int, int]] = []
+    sample(
+        patcher, fn, sigmas, torch.randn(2, 4, 4, 4, generator=torch.manual_seed(5)),
+        callback=lambda i, denoised, x, total: told.append((i, total)),
+    )  # fmt: skip
+    assert told == [(i, 4) for i in range(4)]  # progress and previews: one a call
     profile = fewstep.load_profile("profile:mine")
     plan = profile.plan(4)
     assert (profile.frame.name, len(patcher.model.asked)) == (frame, 4)
@@ -257,6 +262,24 @@ def test_batches_are_the_users_own_under_a_mask(host: types.SimpleNamespace) -> 
     out = sample(patcher, sampler.sampler_function, sigmas, noise, latent=picture["samples"], noise_mask=mask)
     kept = (mask == 0)[:, None].expand_as(out)
     assert torch.allclose(out[kept], picture["samples"][kept], atol=1e-4)
+
+
+def test_the_bar_runs_to_what_was_counted(host: types.SimpleNamespace) -> None:
+    import comfy.utils
+
+    seen: list[tuple[int, int]] = []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, *args, **kwargs: seen.append((value, total)))
+    try:
+        by_hand(exact_model(denoise, "EPS", {}))
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    where = fewstep.load_profile("profile:mine")
+    cost = Task(where.frame, where.sigma_max, where.sigma_min, (4,), teacher_calls=15, rounds=0).cost(12)
+    assert {total for _, total in seen} == {cost.total}
+    values = [value for value, _ in seen]
+    assert values == sorted(values)
+    # without rounds nothing is left out but starting points that do not exist on this range
+    assert 0.8 * cost.total < values[-1] <= cost.total
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["between batches", "in the middle of a plan"])
