@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -17,6 +17,28 @@ from ..samplers.solvers import Solver, check, solver
 from . import cfg_pp as cfgpp
 from .inputs import about
 from .model_frame import frame_of, model_sampling_of
+
+
+class Planned(Protocol):
+    """What a sampler function carries out: a solver that a person chose, or a tuned plan."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def cfg_pp(self) -> bool: ...
+
+    def told(self, guidance: float) -> Planned:
+        """The same under the host's guidance."""
+        ...
+
+    def plan(self, sigmas: list[float], frame: Frame) -> Plan:
+        """The plan on the host's levels, in its model's frame; ValueError where there is none."""
+        ...
+
+    def label(self, plan: Plan) -> str:
+        """What the progress bar is called while that plan runs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,10 @@ class Choice:
         """The same under the host's guidance."""
         return replace(self, guidance=guidance)
 
+    @property
+    def id(self) -> str:
+        return self.row.id
+
     def plan(self, sigmas: list[float], frame: Frame) -> Plan:
         """The plan on the host's levels; a repeated one costs its call. ValueError names the input that is wrong."""
         options = cfgpp.options_for(self.row, self.options) if self.cfg_pp else self.options
@@ -51,6 +77,9 @@ class Choice:
         if self.cfg_pp:
             cfgpp.check_plan(plan)
         return plan
+
+    def label(self, plan: Plan) -> str:
+        return label_of(self.row, plan)
 
     def words(self, plan: Plan) -> tuple[str, ...]:
         """What `auto` took for a plan, in words; none where the person chose."""
@@ -82,7 +111,7 @@ class Piece:
 Tell = Callable[[Plan], None]
 
 
-def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
+def sampler_function(choice: Planned, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
 
     Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are
@@ -101,7 +130,7 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         values = read_sigmas(sigmas)
         if len(values) < 2:
             return x
-        if choice.row.adaptive and piece is None and not choice.cfg_pp:
+        if isinstance(choice, Choice) and choice.row.adaptive and piece is None and not choice.cfg_pp:
             frame = frame_of(model_sampling_of(model))
             levels = without_repeats(snapped(values, frame))
             return drive_adaptive(
@@ -124,12 +153,12 @@ def sampler_function(choice: Choice, *, tell: Tell | None = None, piece: Piece |
         if work.seed is None:
             work.seed = int(arguments.get("seed") or 0)
         work.state = drive(
-            work.plan, model, x, arguments, callback, disable, label=label_of(choice.row, work.plan), move=move,
+            work.plan, model, x, arguments, callback, disable, label=choice.label(work.plan), move=move,
             begin=work.begin, end=work.end, history=work.history, seed=work.seed,
         )  # fmt: skip
         return work.state
 
-    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.row.id}"
+    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{choice.id}"
     fn.fewstep = lambda: choice  # type: ignore[attr-defined]  # Fewstep Sigmas Info asks a SAMPLER for its choice
     return fn
 

@@ -63,7 +63,20 @@ def denoise() -> Widget:
 
 def cfg_pp() -> Widget:
     tip = "CFG++ (arXiv 2406.08070): noise again with the negative's prediction. For multistep solvers; use cfg near 1."
-    return "BOOLEAN", {"default": False, "tooltip": tip, "advanced": True}
+    return switch(tip, False)
+
+
+def switch(tip: str, default: bool) -> Widget:
+    return "BOOLEAN", {"default": default, "tooltip": tip, "advanced": True}
+
+
+def seed(tip: str, *, default: int = 0, moves: bool = False) -> Widget:
+    """moves: whether the page may choose another one after each run."""
+    return "INT", {"default": default, "min": 0, "max": 2**64 - 1, "control_after_generate": moves, "tooltip": tip}
+
+
+def cfg(tip: str) -> Widget:
+    return "FLOAT", {"default": 5.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01, "tooltip": tip}
 
 
 def text_options(of: str, example: str) -> Widget:
@@ -109,6 +122,14 @@ _SPAN = (
 #: Chinese input methods write these
 _FULL_WIDTH = str.maketrans("，；＝", ",;=")
 _LONGEST = 60  # characters of a pair
+
+
+def read_lines(text: Any, name: str) -> list[str]:
+    """The lines of a text that are not empty and no remark (#). ValueError names the field."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name}: got {text!r}, expected a text")
+    lines = [line.partition("#")[0].strip() for line in text.translate(_FULL_WIDTH).splitlines()]
+    return [line for line in lines if line]
 
 
 def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> dict[str, Any]:

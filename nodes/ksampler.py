@@ -6,7 +6,6 @@ from typing import Any
 
 from .words import ALIASES, CATEGORY
 
-_SEEDS = 0xFFFFFFFFFFFFFFFF
 _ENABLE, _DISABLE = "enable", "disable"
 
 
@@ -36,28 +35,9 @@ class FewstepKSampler:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that is called."}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": _SEEDS,
-                        "control_after_generate": True,
-                        "tooltip": "Of the starting noise.",
-                    },
-                ),
+                "seed": inputs.seed("Of the starting noise.", moves=True),
                 "steps": inputs.steps(),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 5.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "round": 0.01,
-                        "tooltip": "Strength of classifier-free guidance; 1 is none.",
-                    },
-                ),
+                "cfg": inputs.cfg("Strength of classifier-free guidance; 1 is none."),
                 "sampler_name": inputs.sampler_name(),
                 "scheduler": inputs.scheduler(),
                 "positive": ("CONDITIONING", {"tooltip": "What the picture should show."}),

@@ -77,7 +77,7 @@ def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[A
     """(samples, noise) that the host mixes to the level of the first call."""
     import comfy.sample
 
-    samples = _fixed(model, latent)
+    samples = fixed(model, latent)
     if not part.add_noise:
         return samples, _no_noise(samples)
     return samples, comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
@@ -86,12 +86,12 @@ def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[A
 def unsampled(model: Any, latent: dict[str, Any], part: Part, steps: int, denoise: float) -> Result:
     """What a part without any call gives: the latent, fitted to the model as the host's samplers do it."""
     # its history stays, which is still valid
-    same = {name: value for name, value in latent.items() if name not in _RATIOS} | {"samples": _fixed(model, latent)}
+    same = {name: value for name, value in latent.items() if name not in _RATIOS} | {"samples": fixed(model, latent)}
     why = "denoise is 0" if denoise <= 0 else f"calls {part.start + 1} to {part.end} of {steps} are none"
     return same, same, f"no model call: {why}"
 
 
-def _fixed(model: Any, latent: dict[str, Any]) -> Any:
+def fixed(model: Any, latent: dict[str, Any]) -> Any:
     """The samples, an empty latent fitted to the model's channels and size as the host's own samplers do it."""
     import comfy.sample
 

@@ -54,13 +54,10 @@ class FewstepSigmasInfo:
 
 
 def _image(plan: Plan, named: bool) -> Any:
-    """The plan's picture as the host's IMAGE: a float tensor [1, height, width, 3] in 0..1."""
-    import numpy as np
-    import torch
-
     from ..samplers.plan_picture import draw
+    from .images import image
 
-    return torch.from_numpy(np.asarray(draw(plan, named), dtype=np.float32) / 255.0)[None]
+    return image(draw(plan, named))
 
 
 def _table(plan: Plan, where: Frame, values: list[float], said: tuple[str, ...], assumed: bool) -> str:

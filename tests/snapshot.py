@@ -76,6 +76,48 @@ SNAPSHOT: dict[str, dict[str, Any]] = {
         },
         "outputs": ["MODEL", "CONDITIONING", "CONDITIONING", "VAE"],
     },
+    "FewstepTune": {
+        "inputs": {
+            "required": {
+                "model": "MODEL",
+                "positive": "CONDITIONING",
+                "negative": "CONDITIONING",
+                "latent_image": "LATENT",
+                "cfg": "FLOAT",
+                "calls": "STRING",
+                "samples": "INT",
+                "seed": "INT",
+                "name": "STRING",
+                "run": ["count only", "tune"],
+            },
+            "optional": {"options": "STRING"},
+        },
+        "outputs": ["STRING", "STRING"],
+    },
+    "FewstepTunedSampler": {
+        "inputs": {
+            "required": {"model": "MODEL", "profile": ["(by name)"], "steps": "INT"},
+            "optional": {"name": "STRING", "check_model": "BOOLEAN"},
+        },
+        "outputs": ["SAMPLER", "SIGMAS", "STRING"],
+    },
+    "FewstepCompare": {
+        "inputs": {
+            "required": {
+                "model": "MODEL",
+                "positive": "CONDITIONING",
+                "negative": "CONDITIONING",
+                "vae": "VAE",
+                "latent_image": "LATENT",
+                "seed": "INT",
+                "cfg": "FLOAT",
+                "settings": "STRING",
+                "samples": "INT",
+            },
+            "optional": {"reference_calls": "INT", "within": "FLOAT"},
+        },
+        "outputs": ["IMAGE", "IMAGE", "STRING", "STRING", "STRING"],
+    },
 }
 
 #: names in the host's sampler menu; each must stay, under whatever solver it then stands for

@@ -16,6 +16,7 @@ import pytest
 import torch
 from fewstep.nodes import history, inputs, parts, ranges, routes, settings
 from fewstep.nodes.cfg_pp import Guidance
+from fewstep.nodes.compare import FewstepCompare
 from fewstep.nodes.demo_model import FewstepDemoModel
 from fewstep.nodes.host_sampler import Choice, sampler_function
 from fewstep.nodes.ksampler import FewstepKSampler
@@ -25,6 +26,8 @@ from fewstep.nodes.plot_data import from_widgets
 from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
+from fewstep.nodes.tune import FewstepTune
+from fewstep.nodes.tuned_sampler import FewstepTunedSampler
 from fewstep.samplers.auto import choose_schedule, choose_solver
 from fewstep.samplers.kdiffusion import label_of
 from fewstep.samplers.level import Frame, as_float32
@@ -33,7 +36,16 @@ from fewstep.samplers.solvers import solver
 from harness import FIXED, make_plan, named
 from snapshot import MENU, SNAPSHOT
 
-NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
+NODES: tuple[Any, ...] = (
+    FewstepKSampler,
+    FewstepSampler,
+    FewstepScheduler,
+    FewstepSigmasInfo,
+    FewstepDemoModel,
+    FewstepTune,
+    FewstepTunedSampler,
+    FewstepCompare,
+)
 BY_ID = {node.__name__: node for node in NODES}
 SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
 ADAPTIVE = SOLVERS.keys() - FIXED.keys()

@@ -148,13 +148,18 @@ def test_auto_makes_exactly_n_model_calls(host: types.SimpleNamespace, network: 
     hook.remove()
 
 
-def python_door(network: str, scheduler: str, solver: str, cfg: float) -> Tensor:
-    """SETTINGS on three pictures, by the Python package alone."""
-    y = torch.arange(3)
-    model = fewstep.wrap(
+def python_model(network: str, cfg: float, batch: int) -> Any:
+    """A demo network's denoiser for a batch with one condition each, without the host."""
+    y = torch.arange(batch)
+    return fewstep.wrap(
         load(network), "noise" if network == "vp" else "flow", label="rounded" if network == "vp" else None,
         cond={"y": y}, uncond={"y": torch.full_like(y, 10)}, cond_scale=cfg,
     )  # fmt: skip
+
+
+def python_door(network: str, scheduler: str, solver: str, cfg: float) -> Tensor:
+    """SETTINGS on three pictures, by the Python package alone."""
+    model = python_model(network, cfg, 3)
     frame = "ve" if network == "vp" else "flow"
     told = {"guidance": cfg}
     sigmas = torch.tensor(fewstep.schedule(scheduler, 8, frame=frame, **told if scheduler == "auto" else {})).float()
