@@ -23,6 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=4, metavar="N", help="pictures of each class (default 4)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the starting noise (default 0)")
     parser.add_argument("--out", default="out/sample.png", metavar="FILE", help="picture (default out/sample.png)")
+    parser.add_argument("--report", action="store_true", help="say where the run makes its error, call by call")
     parser.add_argument("--json", action="store_true", help="print a record of the run, show no progress bar")
 
 
@@ -37,13 +38,15 @@ def run(args: argparse.Namespace) -> int:
 
     from ..demo import models, pictures  # torch, only once the arguments are known to be good
     from ..demo.networks import CLASSES
+    from ..samplers.embedded import report
 
+    told = report(plan) if args.report else None
     classes = models.class_ids(args.classes)
     noise = models.noise(plan, len(classes) * args.count, args.seed)
     denoiser = models.denoiser(args.model, classes * args.count, guidance)
     began = time.perf_counter()
     with tqdm(total=len(plan), desc=args.solver, unit="call", disable=args.json) as bar:
-        latents = models.draw(plan, denoiser, noise, bar)
+        latents = models.draw(plan, denoiser, noise, bar, told)
     seconds = time.perf_counter() - began
     title = f"{args.model}: {args.solver}, {args.schedule}, {len(plan)} calls, guidance {guidance:g}, seed {args.seed}"
     rows = [pictures.row("", each) for each in latents.reshape(args.count, -1, *latents.shape[1:])]
@@ -51,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
     facts = {"model": args.model, "solver": args.solver, "schedule": args.schedule, "frame": frame}
     facts |= {"calls": len(plan), "options": dict(plan.options), "guidance": guidance, "seed": args.seed}
     facts |= {"count": args.count, "classes": classes, "seconds": round(seconds, 3), "path": str(path)}
+    if told is not None:
+        facts["report"] = told.record()
     _say(facts, path, args.json)
+    if told is not None and not args.json:
+        print(told)
     return 0
 
 

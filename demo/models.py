@@ -72,10 +72,21 @@ def _normal(count: int, seed: int) -> Tensor:
     return torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def draw(plan: Plan, model: Denoiser, x: Tensor, bar: tqdm[None] | None = None) -> Tensor:
-    """Carries out a plan, moves `bar` on at each call, and stops at the first NaN (FloatingPointError)."""
+def draw(
+    plan: Plan,
+    model: Denoiser,
+    x: Tensor,
+    bar: tqdm[None] | None = None,
+    watch: Callable[[Step], object] | None = None,
+) -> Tensor:
+    """Carries out a plan, moves `bar` on at each call, and stops at the first NaN (FloatingPointError).
+
+    watch  sees each step, as a report of the run does
+    """
 
     def turn(step: Step) -> None:
+        if watch is not None:
+            watch(step)
         if bar is not None:
             bar.update()
 

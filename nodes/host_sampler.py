@@ -12,7 +12,7 @@ from ..samplers.auto import informed
 from ..samplers.kdiffusion import Callback, drive, drive_adaptive, label_of, plan_with_repeats, without_repeats
 from ..samplers.level import Frame, read_sigmas, snapped
 from ..samplers.plan import Plan
-from ..samplers.run import Memory
+from ..samplers.run import Memory, Step
 from ..samplers.solvers import Solver, check, solver
 from . import cfg_pp as cfgpp
 from .inputs import about
@@ -111,7 +111,13 @@ class Piece:
 Tell = Callable[[Plan], None]
 
 
-def sampler_function(choice: Planned, *, tell: Tell | None = None, piece: Piece | None = None) -> Callable[..., Tensor]:
+def sampler_function(
+    choice: Planned,
+    *,
+    tell: Tell | None = None,
+    piece: Piece | None = None,
+    watch: Callable[[Step], object] | None = None,
+) -> Callable[..., Tensor]:
     """fn(model, x, sigmas, extra_args, callback, disable) for the host's KSAMPLER and its menu.
 
     Without a `piece` the plan is made for the levels that the host gives, on the model that it gives; n + 1 levels are
@@ -153,7 +159,7 @@ def sampler_function(choice: Planned, *, tell: Tell | None = None, piece: Piece 
         if work.seed is None:
             work.seed = int(arguments.get("seed") or 0)
         work.state = drive(
-            work.plan, model, x, arguments, callback, disable, label=choice.label(work.plan), move=move,
+            work.plan, model, x, arguments, callback, disable, label=choice.label(work.plan), move=move, watch=watch,
             begin=work.begin, end=work.end, history=work.history, seed=work.seed,
         )  # fmt: skip
         return work.state

@@ -22,7 +22,7 @@ class FewstepKSampler:
     OUTPUT_TOOLTIPS = (
         "The sampled latent.",
         "The model's last answer: the clean picture as it was seen from the last level.",
-        "What was done: every call, its level and its weights, and the time it took.",
+        "What was done: every call, its level and its weights, the time it took, and where its error is made.",
     )
     FUNCTION = "sample"
     HAS_INTERMEDIATE_OUTPUT = True  # newer hosts then send the plot of a cached node again

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..samplers.embedded import Report, report
 from . import history
 from .host_sampler import Choice, sampler_function
 from .parts import Part, Work
@@ -38,13 +39,14 @@ def sample_part(
     import latent_preview
 
     samples, noise = work.masked or _start(model, latent, seed, part)
+    told = _report_of(work, choice)
     last: dict[str, Any] = {}
     began = time.perf_counter()
     out = comfy.sample.sample_custom(
         model,
         noise,
         cfg,
-        comfy.samplers.KSAMPLER(sampler_function(choice, piece=work.piece)),
+        comfy.samplers.KSAMPLER(sampler_function(choice, piece=work.piece, watch=told)),
         torch.tensor(work.sigmas, dtype=torch.float32),
         positive,
         negative,
@@ -70,7 +72,15 @@ def sample_part(
     ]
     if choice.cfg_pp:
         lines.append("CFG++: after each call the state is moved by alpha (guided - negative prediction)")
-    return sampled, denoised, "\n".join([*lines, *([work.note] if work.note else [])])
+    lines += [work.note] if work.note else []
+    return sampled, denoised, "\n".join([*lines, *(["", str(told)] if told else [])])
+
+
+def _report_of(work: Work, choice: Choice) -> Report | None:
+    """What shows where a run makes its error. Noise, CFG++ and a run in parts are not what it estimates."""
+    plan = work.piece.plan
+    whole = (work.piece.begin, work.piece.end) == (0, len(plan))
+    return report(plan) if whole and not plan.stochastic and not choice.cfg_pp else None
 
 
 def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[Any, Any]:

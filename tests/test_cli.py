@@ -181,6 +181,16 @@ def test_sample_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("out", "sample.png").is_file()
 
 
+def test_sample_reports_where_its_error_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    args = (*SMALL, "--calls", "6", "--report")
+    calls = strict(say(capsys, *args, "--json"))["report"]["calls"]
+    assert [each["call"] for each in calls] == [1, 2, 3, 4, 5, 6]
+    assert sum(each["share"] or 0.0 for each in calls) == pytest.approx(1.0)
+    text = say(capsys, *args)
+    assert "error of the lower order in each step, as at the end (median of 2)" in text
+    assert "report" not in strict(say(capsys, *SMALL, "--json"))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_networks_know_their_classes(model: str) -> None:
     """Trousers and bags differ in every row of pixels; guidance and the frame are set up right if these do."""

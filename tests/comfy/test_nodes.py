@@ -359,6 +359,25 @@ def test_image_to_image_makes_exactly_n_calls(run_graph: Run, network: str) -> N
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])
+def test_the_report_says_where_the_error_is_made(run_graph: Run, network: str) -> None:
+    """As `fewstep.report` says it; a part of a run, and one that adds noise, make no such error alone."""
+    graph = base(network, 3) | {
+        "whole": ours(steps=8),
+        "text": node("PreviewAny", source=["whole", 2]),
+        "part": ours(steps=8, end_at_step=4, return_with_leftover_noise="enable"),
+        "part text": node("PreviewAny", source=["part", 2]),
+        "noisy": ours(sampler_name="dpmpp_2m_sde"),
+        "noisy text": node("PreviewAny", source=["noisy", 2]),
+    }
+    done = run_graph(graph)
+    said = report(done).split("\n\n")[-1].splitlines()
+    assert said[0].endswith("error of the lower order in each step, as at the end (median of 3)")
+    assert len(said) == 10, "a line for each call, and a sentence"
+    assert "of the error" in said[-1] or "the most error" in said[-1]
+    assert "error of the lower order" not in report(done, "part text") + report(done, "noisy text")
+
+
+@pytest.mark.parametrize("network", ["vp", "flow"])
 def test_inpainting_keeps_what_the_mask_leaves_out(host: types.SimpleNamespace, run_graph: Run, network: str) -> None:
     graph = base(network, 2, "bag") | {
         "first": ours(),
