@@ -220,9 +220,9 @@ def _named(plan: Plan) -> str:
 
 
 def _key(noise: Tensor) -> str:
-    values = noise.detach().to("cpu", torch.float64).contiguous()
     found = hashlib.sha256(repr((tuple(noise.shape), str(noise.dtype))).encode())
-    found.update(values.numpy().tobytes())
+    # as bytes, since numpy has no bfloat16
+    found.update(noise.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 
