@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from ..samplers.comparison import Comparison
 
 HELP = "compare settings on a demo network: error, intervals, cost, and what to use"
-#: exit status of a shell command that was interrupted
-_INTERRUPTED = 130
+#: samples that are kept of each setting, for a grid without several numbers of calls
 _KEPT = 10
 
 
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
         raise
     except KeyboardInterrupt:
         seen.bar.close()
-        print(seen.stopped())
-        return _INTERRUPTED
+        print(seen.stopped(), file=sys.stderr)
+        raise
     seen.bar.close()
     found.save(saved)
     _write(found, out)
