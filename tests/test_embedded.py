@@ -262,6 +262,10 @@ def test_what_it_cannot_do_it_says() -> None:
         told(next(turns))
     with pytest.raises(ValueError, match="saw 1 of 6 calls"):
         _ = told.sentence
+    with pytest.raises(ValueError, match="make a report of the plan that is run"):
+        fewstep.run(fewstep.plan("dpmpp_3m", fewstep.schedule("beta", 6)), model, x, callback=told)
+    with pytest.raises(ValueError, match="got a dict"):
+        fewstep.sample(model, x, fewstep.schedule("karras", 6), "dpmpp_3m", callback=told)
 
 
 def test_a_run_in_two_pieces_is_one() -> None:
