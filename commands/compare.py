@@ -88,8 +88,12 @@ def run(args: argparse.Namespace) -> int:
         raise
     seen.bar.close()
     found.save(saved)
-    _write(found, out)
+    (out / "table.csv").write_text(found.csv(), encoding="utf-8")
+    (out / "table.json").write_text(found.json() + "\n", encoding="utf-8")
     print(found.json() if args.json else _told(found, args.steps))
+    # last, since of settings that all failed there is no picture
+    found.plot(out / "plot.png")
+    found.grid(out / "grid.png", columns="calls" if len({row.calls for row in found.rows}) > 1 else "samples")
     if not args.json:
         print(f"wrote {', '.join(str(out / name) for name in ('table.csv', 'table.json', 'plot.png', 'grid.png'))}")
     return 0
@@ -115,13 +119,6 @@ class _Seen:
             return "stopped before the reference was made: nothing is kept"
         count = len(self.found.rows)
         return f"stopped; the reference and {count} setting(s) are in {self.saved}: the same command goes on from there"
-
-
-def _write(found: Comparison, out: Path) -> None:
-    (out / "table.csv").write_text(found.csv(), encoding="utf-8")
-    (out / "table.json").write_text(found.json() + "\n", encoding="utf-8")
-    found.plot(out / "plot.png")
-    found.grid(out / "grid.png", columns="calls" if len({row.calls for row in found.rows}) > 1 else "samples")
 
 
 def _told(found: Comparison, with_steps: bool) -> str:

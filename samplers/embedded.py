@@ -100,7 +100,7 @@ class Report:
         size = _rms(step.denoised.to(wide))
         end = self.plan.levels[-1]
         rows = [
-            size * math.nan if norm is None else norm * _carried(call.target, end, size)
+            size * math.nan if norm is None else norm * carried(call.target, end, size)
             for norm, call in zip(self._norms, self.plan.calls, strict=True)
         ]
         self._runs.append(torch.stack(rows))
@@ -227,7 +227,7 @@ def _rms(x: Tensor) -> Tensor:
     return x.flatten(1).square().mean(1).sqrt()
 
 
-def _carried(at: Level, end: Level, size: Tensor) -> Tensor | float:
+def carried(at: Level, end: Level, size: Tensor) -> Tensor | float:
     """What an error at a level has become at the end, as a factor of each sample."""
     if at == end:
         return 1.0
