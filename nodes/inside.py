@@ -205,7 +205,7 @@ def watched(work: Work[Result], tell: Callable[[Any], object]) -> Work[Result]:
 def seconds_of_a_call(asked: Asked, sigma: float) -> float:
     """How long the model takes for a batch; the first call, which may have to load something, is not counted."""
     x = asked.noise[: asked.batch]
-    level = x.new_full((len(x),), sigma)
+    level = x.new_full((len(x),), sigma, dtype=torch.promote_types(x.dtype, torch.float32))
     began = 0.0
     for _ in range(2):
         began = time.perf_counter()
