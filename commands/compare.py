@@ -38,6 +38,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--reference-calls", type=int, default=200, metavar="N", help="model calls of the reference (default 200)"
     )
     parser.add_argument(
+        "--reference-last",
+        default="auto",
+        metavar="HOW",
+        help="its step to sigma 0: regular, denoise or auto, as solvers make it (default auto)",
+    )
+    parser.add_argument(
         "--within",
         type=float,
         metavar="D",
@@ -69,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = models.compared(
             args.model, settings, args.count, models.class_ids(args.classes), guidance, args.seed,
-            reference_calls=args.reference_calls, within=args.within, keep=_KEPT, batch=args.batch, resume=known,
-            callback=seen.turn,
+            reference_calls=args.reference_calls, reference_last=args.reference_last, within=args.within, keep=_KEPT,
+            batch=args.batch, resume=known, callback=seen.turn,
         )  # fmt: skip
     except ValueError as error:
         if known is not None and "to go on with" in str(error):
