@@ -1,4 +1,7 @@
-"""Arguments that several commands share, and how text becomes checked values. Nothing here imports torch."""
+"""Arguments that several commands share, and how text becomes checked values.
+
+Nothing here imports torch, but for a profile.
+"""
 
 from __future__ import annotations
 
