@@ -21,7 +21,7 @@ WEBUI_STAMP := $(VENV)/.webui-requirements-installed
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-comfy test-webui check docs bench-auto bench-cost bench-defaults bench-tune clean
+.PHONY: setup demo test test-comfy test-webui check docs bench bench-exact bench-cost bench-defaults bench-tune bench-page clean
 
 setup: $(STAMP)
 
@@ -66,7 +66,10 @@ docs: setup
 	$(PY) . list schedules --markdown > docs/schedules.md
 	$(PY) tests/make_locale.py
 
-bench-auto bench-cost bench-defaults bench-tune: bench-%: setup
+# hours on two cores; the page is made from what they leave in benchmarks/results
+bench: bench-exact bench-tune bench-page
+
+bench-exact bench-cost bench-defaults bench-tune bench-page: bench-%: setup
 	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
 
 clean:

@@ -13,8 +13,9 @@ from ..samplers.options import Option
 from ..samplers.plan_picture import draw
 from ..samplers.profile import load_profile
 from ..samplers.profile_folder import PREFIX
-from ..samplers.solvers import Solver, solvers
-from .fields import ALWAYS
+from ..samplers.solvers import Solver, offered_solvers
+from .auto import noted
+from .fields import ALWAYS, ORDER
 from .request import Request, put
 from .sampling import make_plan
 from .words import sampler_label
@@ -29,7 +30,7 @@ _PICTURE: dict[str, Any] = {"size": (560, 280), "zoom": 2}
 
 
 def row_of(label: Any) -> Solver | None:
-    return next((row for row in solvers().values() if sampler_label(row) == label), None)
+    return next((row for row in offered_solvers().values() if sampler_label(row) == label), None)
 
 
 def field_label(name: str, label: Any) -> str:
@@ -68,7 +69,9 @@ def meanings(label: Any) -> str:
     row = row_of(label)
     if row is None:
         return ""
-    lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in row.options]
+    # guidance is no field: the host's own is taken
+    shown = [option for option in row.options if option.name in ORDER]
+    lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in shown]
     return "\n".join([*lines, *(f"- **{each.name}**: {each.help}" for each in ALWAYS)])
 
 
@@ -81,11 +84,12 @@ def _problem(row: Solver, asked: Request) -> str:
 
 
 def plan_picture(
-    label: Any, scheduler: Any, steps: Any, values: Sequence[Any], strength: Any = None
+    label: Any, scheduler: Any, steps: Any, values: Sequence[Any], cfg_scale: Any = 1.0, strength: Any = None
 ) -> tuple[Any, str]:
     """(picture or None, words in Markdown) for what the page shows: the host's own levels for its own model.
 
-    strength  img2img's denoising strength, of which the levels are the end; None for all of them
+    cfg_scale  what `auto` goes by
+    strength   img2img's denoising strength, of which the levels are the end; None for all of them
     """
     row = row_of(label)
     if row is None:
@@ -99,22 +103,25 @@ def plan_picture(
         p = SimpleNamespace(
             is_hr_pass=False,
             steps=int(steps),
+            cfg_scale=cfg_scale,
             denoising_strength=strength,
             scheduler=scheduler,
             hr_scheduler=None,
             sampler_noise_scheduler_override=None,
             extra_generation_params={},
         )
+        put(p, values)
         if _problem(row, asked):
             return None, f"{_CANNOT}."
-        plan = make_plan(row, *_levels(label, p), asked)
+        plan = make_plan(row, *_levels(label, p), p)
     except ValueError as error:
         return None, f"**{error}**"
     settled = ", ".join(f"{name} {value}" for name, value in plan.options.items())
     notes = "".join(f"\n- {note}" for note in plan.notes)
+    taken = f"Auto: {noted(p)}. " if noted(p) else ""
     from modules.paths_internal import roboto_ttf_file  # A1111 has a Pillow whose own font is tiny
 
-    return draw(plan, font=roboto_ttf_file, **_PICTURE), f"{len(plan)} model calls. {settled}{notes}"
+    return draw(plan, font=roboto_ttf_file, **_PICTURE), f"{taken}{len(plan)} model calls. {settled}{notes}"
 
 
 def _levels(label: str, p: Any) -> tuple[Any, Any]:

@@ -10,12 +10,13 @@ from modules import scripts
 
 from ..samplers.choices import Choice
 from . import preview
+from .auto import forget
 from .fields import PROFILE, field, fields, values_of
 from .request import put
 from .words import KEY, TITLE
 
 #: what the plan's picture is made from besides our fields: the host's components of a tab, by the end of their elem_id
-_SEEN = ("sampling", "scheduler", "steps")
+_SEEN = ("sampling", "scheduler", "steps", "cfg_scale")
 _HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
 _COLUMNS = 4
 #: so many fields are for most samplers; the others stand in an accordion of their own
@@ -118,6 +119,7 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
 
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
+        forget(p)
         first, second = (preview.row_of(getattr(p, name, None)) for name in ("sampler_name", "hr_sampler_name"))
         if not first:  # a profile is for the first pass
             request = request.without_profile()

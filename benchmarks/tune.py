@@ -1,6 +1,6 @@
 """Evidence for tuning: error of tuned plans beside the best untuned ones, on noise that tuning has not seen.
 
-    python -m fewstep.benchmarks.tune [--networks] [--transfer] [--calls 5,8] [--frames ve] [--problems digits]
+    python -m fewstep.benchmarks.tune [--networks] [--transfer] [--calls 5,8] [--frames ve]
 
 Exact problems (about 10 minutes on a quiet core): eight mixtures and smoothed digits, tuned on 256 samples, measured on
 96 others against the exact solution. --networks (about 40 minutes): the two of demo/ at guidance 1 and 4, tuned on 96
@@ -22,10 +22,13 @@ import fewstep
 import torch
 
 from ..demo.models import denoiser
+from ..samplers.noise_range import NoiseRange
 from ..samplers.plan import Plan
 from ..samplers.profile import Profile
+from ..samplers.task import Task
 from ..samplers.teacher import teacher_plan
 from .problems import PROBLEMS, Digits, Mixture, median_error
+from .results import put
 
 Tensor = torch.Tensor
 CALLS = (5, 6, 8, 10, 12, 15)
@@ -70,16 +73,33 @@ def best_untuned(model: Callable[..., Tensor], x: Tensor, ends: Tensor, n: int, 
     return error, name
 
 
-Row = tuple[int, float, str]
+Row = dict[str, Any]
+#: a profile and the seconds that tuning took
+Tuned = tuple[Profile, float]
 
 
-def _rows(profile: Profile, model: Callable[..., Tensor], x: Tensor, ends: Tensor, frame: str) -> Iterator[Row]:
-    """(calls, tuned/untuned, what it says)."""
+def _rows(tuned: Tuned, model: Callable[..., Tensor], x: Tensor, ends: Tensor, frame: str) -> Iterator[Row]:
+    """A row for each plan of a profile.
+
+    ratio    error of its plan, tuned or kept, over that of the best untuned plan of the whole table
+    harm     the same over the published plan that tuning had to beat: above 1 its choice was wrong here
+    """
+    profile, seconds = tuned
     for n, entry in profile.entries.items():
         error = median_error(fewstep.run(entry.plan, model, x), ends)
         before, best = best_untuned(model, x, ends, n, frame)
-        said = f"{error:.2e}  {before:.2e} {best}; judged {entry.gain} of {entry.published}"
-        yield n, error / before, said + ("" if entry.tuned else "; NOT TUNED")
+        published = median_error(fewstep.run(_published(profile, n), model, x), ends)
+        yield {
+            "calls": n, "tuned": entry.tuned, "ratio": error / before, "harm": error / published, "error": error,
+            "untuned": before, "best": best, "judged": str(entry.gain), "published": entry.published,
+            "teacher": entry.teacher_distance, "seconds": seconds,
+        }  # fmt: skip
+
+
+def _published(profile: Profile, n: int) -> Plan:
+    """The plan that a tuned one was judged against."""
+    task = Task(profile.frame, profile.sigma_max, profile.sigma_min, (n,), profile.end)
+    return {str(setting): plan for setting, plan in task.plans(task.beaten, n).items()}[profile.entries[n].published]
 
 
 def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator[Row]:
@@ -90,8 +110,9 @@ def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator
     fresh = problem.start(frame, sigma_max, _FRESH, 2)
     ends = problem.exact(fresh, frame, [sigma_max, 0.0])[-1]
     range_: dict[str, Any] = {"frame": frame, "sigma_max": sigma_max, "sigma_min": sigma_min}
+    since = time.perf_counter()
     profile = fewstep.tune(model, noise, calls, teacher_last="regular", **range_)
-    return _rows(profile, model, fresh, ends, frame)
+    return _rows((profile, time.perf_counter() - since), model, fresh, ends, frame)
 
 
 def _pictures(name: str, count: int, seed: int, size: int = 32) -> Tensor:
@@ -99,19 +120,21 @@ def _pictures(name: str, count: int, seed: int, size: int = 32) -> Tensor:
     return fewstep.frame(name).level(RANGES[name][0]).sigma * noise
 
 
-def _tuned_network(name: str, guidance: float, calls: Sequence[int], classes: Sequence[int]) -> Profile:
+def _tuned_network(name: str, guidance: float, calls: Sequence[int], classes: Sequence[int]) -> Tuned:
     def model(x: Tensor, sigma: Tensor, y: list[int]) -> Tensor:
         return denoiser(name, y, guidance)(x, sigma)
 
     sigma_max, sigma_min = RANGES[name]
-    return fewstep.tune(
+    since = time.perf_counter()
+    profile = fewstep.tune(
         model, _pictures(name, _TUNED_ON, 0), calls, frame=name, sigma_max=sigma_max, sigma_min=sigma_min, batch=32,
         extra_args=lambda rows: {"y": [classes[i % len(classes)] for i in rows.tolist()]},
     )  # fmt: skip
+    return profile, time.perf_counter() - since
 
 
 def _on_fresh(
-    profile: Profile, name: str, guidance: float, classes: Sequence[int], count: int = _PICTURES, size: int = 32
+    tuned: Tuned, name: str, guidance: float, classes: Sequence[int], count: int = _PICTURES, size: int = 32
 ) -> Iterator[Row]:
     """The rows of a profile on fresh pictures, by a teacher of 320 calls."""
 
@@ -119,8 +142,8 @@ def _on_fresh(
         return denoiser(name, [classes[i % len(classes)] for i in range(len(x))], guidance)(x, sigma)
 
     fresh = _pictures(name, count, 1, size)
-    ends = fewstep.run(teacher_plan(fewstep.frame(name), 320, *RANGES[name], 0), model, fresh)
-    return _rows(profile, model, fresh, ends, name)
+    ends = fewstep.run(teacher_plan(NoiseRange(fewstep.frame(name), *RANGES[name]), 320), model, fresh)
+    return _rows(tuned, model, fresh, ends, name)
 
 
 def network(name: str, guidance: float, calls: Sequence[int]) -> Iterator[Row]:
@@ -130,27 +153,28 @@ def network(name: str, guidance: float, calls: Sequence[int]) -> Iterator[Row]:
 
 def transfer(name: str, calls: Sequence[int]) -> Iterator[tuple[str, Iterator[Row]]]:
     """(what differs, rows) for a profile of guidance 4 and the first five classes, used elsewhere."""
-    profile = _tuned_network(name, 4.0, calls, range(5))
-    yield "the same, other seeds", _on_fresh(profile, name, 4.0, range(5), 16)
-    yield "the other five classes", _on_fresh(profile, name, 4.0, range(5, 10), 16)
-    yield "guidance 2", _on_fresh(profile, name, 2.0, range(5), 16)
-    yield "guidance 6", _on_fresh(profile, name, 6.0, range(5), 16)
-    yield "40x40 pixels", _on_fresh(profile, name, 4.0, range(5), 16, 40)
+    tuned = _tuned_network(name, 4.0, calls, range(5))
+    yield "the same, other seeds", _on_fresh(tuned, name, 4.0, range(5), 16)
+    yield "the other five classes", _on_fresh(tuned, name, 4.0, range(5, 10), 16)
+    yield "guidance 2", _on_fresh(tuned, name, 2.0, range(5), 16)
+    yield "guidance 6", _on_fresh(tuned, name, 6.0, range(5), 16)
+    yield "40x40 pixels", _on_fresh(tuned, name, 4.0, range(5), 16, 40)
 
 
-def report(title: str, rows: Iterable[Row], ratios: dict[int, list[float]], since: float) -> None:
-    """Prints rows as they come."""
-    for n, ratio, said in rows:
-        ratios.setdefault(n, []).append(ratio)
-        print(f"{title:34s} {n:2d}  {ratio:.3f}  {said}", flush=True)
-    print(f"{title:34s} {time.perf_counter() - since:.0f} s in all", flush=True)
+def kept(group: str, name: str, rows: Iterable[Row]) -> list[Row]:
+    """Prints rows as they come, and keeps them."""
+    found = []
+    for row in rows:
+        found.append({"problem": name, **row})
+        print(f"{group}, {name}:", *(f"{key} {row[key]:.3g}" for key in ("calls", "ratio", "harm")), row["best"])
+    print(f"  tuned in {found[0]['seconds']:.0f} s", flush=True)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--calls", default="")
     parser.add_argument("--frames", default="ve,flow")
-    parser.add_argument("--problems", default="", help="parts of names")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--networks", action="store_true")
     parser.add_argument("--transfer", action="store_true", help="profiles of the networks used elsewhere")
@@ -161,22 +185,24 @@ def main() -> None:
     calls = [int(n) for n in given.calls.split(",") if n] or ([5, 8, 10] if networks else list(CALLS))
     frames = given.frames.replace("ve", "vp").split(",") if networks else given.frames.split(",")
     for frame in frames:
-        ratios: dict[int, list[float]] = {}
+        found: list[Row] = []
         if given.transfer:
+            group = f"transfer {frame}"
             for what, rows in transfer(frame, calls):
-                report(f"{frame} network: {what}", rows, {}, time.perf_counter())
+                found += kept(group, what, rows)
         elif given.networks:
+            group = f"network {frame}"
             for guidance in map(float, given.guidance.split(",")):
-                started = time.perf_counter()
-                report(f"{frame} network, guidance {guidance:g}", network(frame, guidance, calls), ratios, started)
+                found += kept(group, f"guidance {guidance:g}", network(frame, guidance, calls))
         else:
+            group = f"exact {frame}"
             for name in EXACT:
-                if any(part in name for part in given.problems.split(",")):
-                    started = time.perf_counter()
-                    report(f"{frame:4s} {name}", exact(name, frame, calls, given.samples), ratios, started)
-        for n, values in ratios.items():
+                found += kept(group, name, exact(name, frame, calls, given.samples))
+        put("tune", group, found)
+        for n in calls:
+            values = [row["ratio"] for row in found if row["calls"] == n]
             mean = math.exp(sum(map(math.log, values)) / len(values))
-            print(f"{frame:4s} {n:2d} calls: geometric mean {mean:.3f}, worst {max(values):.3f}", flush=True)
+            print(f"{group}, {n} calls: geometric mean {mean:.3f}, worst {max(values):.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..samplers.auto import AUTO, choose_schedule, informed
+from ..samplers.auto import AUTO, informed
 from ..samplers.options import read_options
 from ..samplers.plan import Plan
 from ..samplers.profile_folder import is_profile
-from ..samplers.schedules import schedule, schedule_row, schedules
+from ..samplers.schedules import drawn_by, schedule, schedule_row, schedules
 from ..samplers.solvers import plan, solver, solvers
 from .defaults import DEFAULTS, defaults_for
 
@@ -69,18 +70,19 @@ def make_plan(
     levels = schedule_row(args.schedule)
     args.schedule = levels.id
     of_schedule = read_options(args.schedule_option, levels.options, "--schedule-option")
-    of_schedule = informed(levels.options, of_schedule, guidance)
-    sigmas = schedule(
-        args.schedule, args.calls, frame=frame, sigma_min=args.sigma_min, sigma_max=args.sigma_max,
-        end=0 if args.end in (None, "0") else args.end,
-        **of_schedule,
-    )  # fmt: skip
+    asked: dict[str, Any] = {
+        "frame": frame,
+        "sigma_min": args.sigma_min,
+        "sigma_max": args.sigma_max,
+        "end": 0 if args.end in (None, "0") else args.end,
+        **informed(levels.options, of_schedule, guidance),
+    }
+    sigmas = schedule(levels.id, args.calls, **asked)
     made = plan(row, sigmas, frame, **informed(row.options, read_options(args.option, row.options), guidance))
     if row.chooses is not None:
         args.solver = f"{row.id}: {made.solver}"
     if levels.id == AUTO:
-        pick = choose_schedule(made.frame, args.calls, args.end != "sigma_min", guidance=of_schedule["guidance"])
-        args.schedule = f"{levels.id}: {pick}"
+        args.schedule = f"{levels.id}: {drawn_by(levels.id, args.calls, **asked)}"
     return made
 
 
@@ -103,6 +105,14 @@ def _tuned_plan(args: argparse.Namespace, frame: str | None, identity: Callable[
     args.calls = max(profile.entries) if args.calls is None else args.calls
     args.schedule = "its levels"
     return profile.plan(args.calls)
+
+
+def check_numbers(count: int, seed: int, guidance: float) -> None:
+    """ValueError for numbers that no run can have."""
+    check_guidance(guidance)
+    if count < 1:
+        raise ValueError(f"--count is {count}, expected 1 or more pictures")
+    check_seed(seed)
 
 
 def check_guidance(guidance: float) -> None:

@@ -1,6 +1,6 @@
 """auto: the solver and the levels that suit a frame and a number of calls, by a table of rules.
 
-The rules are what `benchmarks/auto.py` found on exact problems, and what the two demo networks showed
+The rules are what `benchmarks/exact.py` found on exact problems, and what the two demo networks showed
 (docs/decisions/0016-auto.md); they hold published methods and nothing of their own. A rule is chosen by
 the frame, by the number of model calls, by the strength of guidance, and by whether noise is asked for.
 
@@ -26,7 +26,7 @@ GUIDANCE = Option(
     "guidance",
     0.0,
     "what auto goes by: the strength of guidance of a trained network, 1 without guidance; 0: an exact model, or not "
-    "known. The command line gives its own",
+    "known. The hosts and the command line give their own",
     low=0.0,
     high=1000.0,
 )
@@ -35,8 +35,13 @@ Options = Mapping[str, Any]
 
 
 def informed(offered: Iterable[Option], options: Options, guidance: float) -> dict[str, Any]:
-    """The options of a row, with the strength of guidance where the row goes by it and none was given."""
-    return {GUIDANCE.name: guidance, **options} if GUIDANCE in offered else dict(options)
+    """The options of a row, with the strength of guidance where the row goes by it and none was given.
+
+    guidance  that of a door, whose models are networks: 1 is none, and less counts as 1
+    """
+    if GUIDANCE not in offered:
+        return dict(options)
+    return {GUIDANCE.name: min(max(float(guidance), 1.0), GUIDANCE.high), **options}
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
 
 def label_of(row: Solver, made: Plan) -> str:
     """What a progress bar is called: a solver that chooses says what it chose."""
-    return row.label if row.chooses is None else f"{row.label}: {find_solver(made.solver).label}"
+    # on levels that are all the same there was nothing to choose
+    return row.label if made.solver == row.id else f"{row.label}: {find_solver(made.solver).label}"
 
 
 def _sampled(noise_sampler: Callable[[Tensor, Tensor], Tensor]) -> NoiseSource:
@@ -143,6 +144,7 @@ def drive(
     *,
     label: str = "",
     move: Callable[[Step], Tensor | None] | None = None,
+    watch: Callable[[Step], object] | None = None,
     begin: int = 0,
     end: int | None = None,
     **run_options: Any,
@@ -150,7 +152,8 @@ def drive(
     """Carries out a plan (or calls begin..end - 1 of it) as hosts expect a sampler function to: a progress bar unless
     `disable`, a k-diffusion callback per model call, and one look at the result (FloatingPointError for NaN or inf).
 
-    move(step) may return a tensor that takes the place of the state before the update. `run_options`: see `run.run`.
+    move(step) may return a tensor that takes the place of the state before the update; watch(step), a report for one,
+    only looks. `run_options`: see `run.run`.
     """
     report = callback and _reporter(callback, begin)
     calls = (len(plan) if end is None else end) - begin
@@ -159,6 +162,8 @@ def drive(
         def turn(step: Step) -> Tensor | None:
             if report is not None:
                 report(step)
+            if watch is not None:
+                watch(step)
             bar.update()
             return None if move is None else move(step)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
@@ -27,6 +26,7 @@ from .plan_tensors import plan_of_tensors, plan_tensors
 from .profile_folder import profile_names, profile_path
 from .run import Model
 from .task import Task
+from .tensor_file import read_file, write_file
 
 Tensor = torch.Tensor
 
@@ -189,8 +189,6 @@ class Profile:
 
     def save(self, path: str | Path) -> Path:
         """Writes the profile to a path, or to `profile:NAME` in the user's folder; returns where."""
-        from safetensors.torch import save_file
-
         where = profile_path(path)
         tensors: dict[str, Tensor] = {}
         entries = {}
@@ -207,38 +205,33 @@ class Profile:
             tensors["fingerprint"] = mine.answers
         record = {
             "frame": self.frame.name,
-            "time": _time_record(self.frame.time),
+            "time": time_record(self.frame.time),
             "entries": entries,
             "fingerprint": None if mine is None else {"shape": mine.shape, "sigmas": mine.sigmas},
             **{name: getattr(self, name) for name in _FIELDS},
         }
-        text = json.dumps(record, default=dict)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = where.with_name(f".{where.name}.{os.getpid()}")
-        try:
-            save_file(tensors, unfinished, metadata={"fewstep_profile": str(FORMAT), "profile": text})
-            unfinished.replace(where)  # whole or not at all
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return where
+        return write_file(
+            where, tensors, {"fewstep_profile": str(FORMAT), "profile": json.dumps(record, default=dict)}
+        )
 
 
 _FIELDS = ("sigma_max", "sigma_min", "end", "identity", "conditions", "settings", "versions")
 _ENTRY_FIELDS = ("tuned", "published", "error", "published_error", "teacher_distance")
 
 
-def _time_record(time: times.TimeMap) -> dict[str, Any]:
+def time_record(time: times.TimeMap) -> dict[str, Any]:
+    """A time map as JSON values. ValueError for a map of the caller's own kind."""
     kind = type(time)
     if _TIMES.get(kind.__name__) is not kind:
         raise ValueError(f"a time map of type {kind.__name__} cannot be saved; expected one of {', '.join(_TIMES)}")
     return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}
 
 
-def _frame_of(name: str, record: Mapping[str, Any]) -> Frame:
+def frame_of_record(name: str, record: Mapping[str, Any]) -> Frame:
     """The frame with the time map of a record; the frame's own object where that is the same map."""
     values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in record.items()}
     frame = make_frame(name)
-    if _time_record(frame.time) == values:
+    if time_record(frame.time) == values:
         return frame
     return Frame(name, _TIMES[values.pop("kind")](**values))
 
@@ -257,7 +250,7 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
         raise FileNotFoundError(f"there is no profile at {where}; in the folder of profiles: {known}")
     if where.stat().st_size > _LARGEST:
         raise ValueError(f"{where} is larger than {_LARGEST // 1_000_000} MB: it is not a profile of fewstep")
-    metadata, tensors = _read(where)
+    metadata, tensors = read_file(where)
     version = metadata.get("fewstep_profile")
     if version != str(FORMAT):
         what = "it is not a profile of fewstep" if version is None else f"its format is {version}, known is {FORMAT}"
@@ -277,18 +270,8 @@ def plan_of_profile(path: str | Path, sigmas: Sequence[float], frame: Frame, opt
     return load_profile(path).plan_between(sigmas, frame, options)
 
 
-def _read(where: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(where, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{where} is damaged, or no safetensors file: {error}") from error
-
-
 def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Profile:
-    frame = _frame_of(record["frame"], record["time"])
+    frame = frame_of_record(record["frame"], record["time"])
     entries = {}
     for key, entry in record["entries"].items():
         n = int(key)

@@ -25,7 +25,7 @@ from .level import frame as make_frame
 from .plan import Plan
 from .profile import Entry, Profile
 from .run import Model
-from .samples import ExtraArgs, Result, Samples, Work
+from .samples import ExtraArgs, Result, Samples, Work, check_noise
 from .task import BEGUN, TRYING, Cost, Setting, Task, split
 from .teacher import Converged, convergence, taught
 from .times import TimeMap
@@ -127,7 +127,7 @@ def tuning(
     resume: Profile | None = None,
 ) -> Generator[Progress, None, Profile]:
     """`tune` as a generator: yields a `Progress` after each batch, and returns the profile."""
-    _check_noise(noise, batch)
+    check_noise(noise, batch)
     count, choose, _ = split(len(noise))
     log = _Log(task.cost(len(noise)), Profile.begun(task, identity, conditions, resume))
     everything = Samples.of(model, noise, batch or len(noise), extra_args)
@@ -135,7 +135,7 @@ def tuning(
     if not left:
         return log.profile
     if not log.profile.fingerprint:
-        found = yield from log.drive("teacher", 0, fingerprint(everything, task))
+        found = yield from log.drive("teacher", 0, fingerprint(everything, task.range))
         log.profile = replace(log.profile, fingerprint=found)
     everything = yield from log.drive("teacher", 0, taught(everything, task.teacher(task.teacher_calls)))
     fitting = everything.taken(0, count)
@@ -177,15 +177,6 @@ class _Log:
                 result: Result = over.value
                 return result
             yield self.progress(stage, calls)
-
-
-def _check_noise(noise: Tensor, batch: int | None) -> None:
-    if noise.ndim < 2 or not noise.is_floating_point():
-        raise ValueError(
-            f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point states [S, ...]"
-        )
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
 
 
 def _best_published(task: Task, n: int, choosing: Samples) -> Work[tuple[Setting, Plan]]:

@@ -18,6 +18,7 @@ from fewstep.benchmarks.problems import PROBLEMS, median_error
 from fewstep.samplers.family import Family
 from fewstep.samplers.judgement import gain
 from fewstep.samplers.methods.adams import Adams
+from fewstep.samplers.noise_range import NoiseRange
 from fewstep.samplers.profile import Profile
 from fewstep.samplers.profile_folder import profile_folder, profile_names, profile_path
 from fewstep.samplers.samples import Samples
@@ -179,7 +180,7 @@ def test_the_slopes_are_those_of_whole_runs() -> None:
     theta = family.start(fewstep.schedule("karras", 4))
     noise = PROBLEM.start("ve", 14.61, 6, 1)
     samples = Samples.of(PROBLEM.model("ve"), noise, 4, None)
-    samples = replace(samples, ends=finish(samples.run(teacher_plan(frame, 60, 14.61, 0.0292, 0))))
+    samples = replace(samples, ends=finish(samples.run(teacher_plan(NoiseRange(frame, 14.61, 0.0292), 60))))
     weights = torch.linspace(0.5, 2.0, 6, dtype=torch.float64)
     gram, right = finish(samples.normal_equations(family, theta, weights, 1e-5))
     base = finish(samples.run(family.plan(theta)))

@@ -10,20 +10,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import fewstep
 import matplotlib
 import pytest
 from fewstep.a1111 import request
+from fewstep.a1111.auto import note
 from fewstep.a1111.fields import ORDER, fields, read
 from fewstep.a1111.refusal import RefusedError, refusing
 from fewstep.a1111.request import Request, put
 from fewstep.a1111.words import sampler_label
 from fewstep.samplers.choices import choices
+from fewstep.samplers.solvers import offered_solvers
 from snapshot import SNAPSHOT, WEBUI_FIELDS
 from webui_models import DENOISERS, Guided
 from webui_stand_in import Host
 
-SOLVERS = fewstep.solvers()
+SOLVERS = offered_solvers()
 DEFAULTS = [each.default for each in fields()]
 NUMBERS = (0.05, 1.0, 5.0, 1.23456789, 1e-7, 123456789.0, 1e300)
 #: names of statistics and of profiles, see conftest.py
@@ -205,6 +206,24 @@ def test_pictures_of_other_samplers_are_not_written_on(host: Host, sampler: Any,
     assert request.of(p).values == {"variant": "general"}, "another extension may sample with ours"
 
 
+def test_what_auto_took_in_a_run_before_is_forgotten(host: Host) -> None:
+    """The cells of an X/Y/Z plot share the infotext's dictionary."""
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    p = SimpleNamespace(sampler_name="Euler", hr_sampler_name=None, extra_generation_params={"Steps": 4})
+    note(p, schedule="karras")
+    note(p, solver="dpm_solver_2m")
+    p.is_hr_pass = True
+    note(p, solver="unipc_2")
+    told = {"Fewstep auto": "dpm_solver_2m on karras", "Fewstep hires auto": "unipc_2"}
+    assert p.extra_generation_params == {"Steps": 4, **told}
+    assert parsed(told)["Fewstep auto"] == "dpm_solver_2m on karras"
+    assert pasted(parsed(told)) == DEFAULTS, "it is no field"
+    script.process(p)
+    assert p.extra_generation_params == {"Steps": 4}
+    note(p, solver="unipc_2")
+    assert p.extra_generation_params == {"Steps": 4, "Fewstep hires auto": "unipc_2"}
+
+
 @pytest.mark.parametrize(
     ("sampler", "second", "said"),
     [
@@ -315,7 +334,7 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     assert script.show(False) is host.scripts.AlwaysVisible
     own = script.ui(False) if first == "ours" else []
     theirs = {elem_id: Component() for elem_id, _ in script.listeners if elem_id.startswith("txt2img")}
-    assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps"]
+    assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps", "txt2img_cfg_scale"]
     for elem_id, seen in script.listeners:
         if elem_id in theirs:  # the other tab has a script of its own
             seen(SimpleNamespace(component=theirs[elem_id]))
@@ -325,8 +344,8 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     assert [component for component, _ in script.infotext_fields] == own
     assert [paste({}) for _, paste in script.infotext_fields] == DEFAULTS
     assert script.paste_field_names == [f"Fewstep {name}" for name in ORDER]
-    # of the sampler depend the labels, the words and the plan; of the schedule type and the steps the plan
-    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
+    # of the sampler depend the labels, the words and the plan; of the schedule type, the steps and the cfg the plan
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1, 1]
     assert [len(each.connected) for each in own] == [2] * len(own)
     profile = own[ORDER.index("profile")]
     assert profile.facts["choices"] == ["none", "flow", "ve"]
@@ -338,7 +357,7 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     theirs["txt2img_sampling"].value = "Fewstep DPM++ 2S"
     assert words().startswith("**DPM++ 2S**")
     assert read([each.facts["value"] for each in script.ui(False)]) == {}
-    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1, 1]
 
 
 def test_what_the_page_says_of_samplers(host: Host) -> None:
@@ -366,9 +385,14 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     host.shared.sd_model = Guided(DENOISERS["sd1"])
     picture, words = show(label, "Automatic", 6, ["official"])
     assert min(picture.size) > 100
-    assert words.startswith("6 model calls. variant official")
+    assert words.startswith("Auto: karras. 6 model calls. variant official")
     assert show(label, "Automatic", 6, ["genral"]) == (None, "No picture can be made with these options.")
     assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None
+    for cfg, pick in ((1.0, "dpm_solver_3m"), (7.0, "dpm_solver_2m")):
+        picture, words = show("Fewstep Auto", "Automatic", 6, DEFAULTS, cfg)
+        assert min(picture.size) > 100
+        assert words.startswith(f"Auto: {pick} on karras. 6 model calls. ")
+    assert show("Fewstep Auto", "Fewstep Beta", 6, DEFAULTS, 7.0)[1].startswith("Auto: dpm_solver_2m. 6 model calls. ")
     adaptive = sampler_label(SOLVERS["dpmpp_23"])
     picture, words = show(adaptive, "Automatic", 6, DEFAULTS)
     assert picture is None

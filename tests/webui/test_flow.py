@@ -88,8 +88,16 @@ def test_schedules(host: Host, flow: str, id: str) -> None:
 
 def test_automatic_is_right_on_flow(host: Host, flow: str) -> None:
     picture = host.picture(sampler_name="Fewstep Flow AB3", scheduler="Automatic", steps=6)
-    assert picture.parameters["Schedule type"] == "Fewstep Beta"
+    assert picture.parameters["Schedule type"] == "Fewstep Auto"
     assert next(call["sigma"] for call in host.calls()) == 1.0
+
+
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+def test_auto_makes_each_call(host: Host, flow: str, cfg: float) -> None:
+    picture = host.picture(sampler_name="Fewstep Auto", scheduler="Automatic", steps=6, cfg_scale=cfg)
+    taken = "flow_ab3 on beta" if cfg == 1.0 else "flow_ab2 on sgm_uniform"
+    assert picture.parameters["Fewstep auto"] == taken
+    assert len(host.calls()) == 6
 
 
 def test_levels_that_are_wrong_on_flow_are_refused(host: Host, flow: str) -> None:

@@ -1,0 +1,74 @@
+"""What the parts of docs/benchmarks.md share: tables, plots, and where the numbers were measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..commands.plan_figure import INK, QUIET
+
+#: colours for up to eight lines, told apart by most colour-blind people (Okabe and Ito)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a94")
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def measured_on(made: Mapping[str, Any]) -> str:
+    """A line of where and with what."""
+    versions = ", ".join(f"{name} {made[name]}" for name in made if name not in ("date", "machine", "python"))
+    return f"Measured {made['date']} on {made['machine']}; Python {made['python']}, {versions}."
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Two digits that count."""
+    return f"{value:.{digits}g}" if 0.01 <= abs(value) < 100 else f"{value:.{digits - 1}e}"
+
+
+def mean(values: Iterable[float]) -> float:
+    """Geometric."""
+    found = list(values)
+    return math.exp(sum(map(math.log, found)) / len(found))
+
+
+def lines_plot(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    path: Path,
+    labels: tuple[str, str] = ("model calls", "error"),
+) -> None:
+    """{title: {line: (x, y)}} side by side, log-log; a line has the same colour in all panels, the first are bold."""
+    figure = Figure(figsize=(4.6 * len(panels), 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for name, (x, y) in lines.items():
+            i = names.index(name)
+            axis.plot(
+                x, y, color=COLOURS[i % len(COLOURS)], label=name, marker="os^vDPX*"[i % 8], markersize=4,
+                linewidth=2.2 if i == 0 else 1.2, linestyle="-" if i < len(COLOURS) else "--",
+            )  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlabel=labels[0])
+        ticks = sorted({each for x, _ in lines.values() for each in x})
+        shown = [each for each in ticks if each in (5, 8, 10, 15, 20, 25, 50)]
+        axis.set_xticks(shown, [str(each) for each in shown])
+        axis.set_xticks([], minor=True)
+        axis.set_title(title, color=INK, fontsize=11)
+        axis.grid(True, which="major", color="#e4e4ea", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(QUIET)
+        axis.tick_params(colors=INK, labelsize=9)
+    axes[0].set_ylabel(labels[1], color=INK)
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles)), frameon=False,
+        fontsize=9,
+    )  # fmt: skip
+    figure.savefig(path, dpi=100, metadata={"Software": None})
