@@ -1,4 +1,7 @@
-"""Arguments that several commands share, and how text becomes checked values. Nothing here imports torch."""
+"""Arguments that several commands share, and how text becomes checked values.
+
+Nothing here imports torch, but for a profile.
+"""
 
 from __future__ import annotations
 
@@ -106,20 +109,10 @@ def _tuned_plan(args: argparse.Namespace, frame: str | None, identity: Callable[
 
 def check_numbers(count: int, seed: int, guidance: float) -> None:
     """ValueError for numbers that no run can have."""
-    check_guidance(guidance)
-    if count < 1:
-        raise ValueError(f"--count is {count}, expected 1 or more pictures")
-    check_seed(seed)
-
-
-def check_guidance(guidance: float) -> None:
-    """ValueError unless it is a number that a demo network can be asked with."""
     if not math.isfinite(guidance):
         raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
-
-
-def check_seed(seed: int) -> None:
-    """ValueError for a seed that torch does not take."""
+    if count < 1:
+        raise ValueError(f"--count is {count}, expected 1 or more pictures")
     if not 0 <= seed < 2**63:
         raise ValueError(f"--seed is {seed}, expected a whole number in 0..2^63 - 1")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..samplers.profile_folder import PREFIX, profile_path
-from .arguments import check_guidance, check_seed, fallback
+from .arguments import check_numbers, fallback
 from .defaults import MODELS, defaults_for, frame_of
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or f"demo_{args.model}"
     path = profile_path(PREFIX + name)  # a name that cannot be is reported before any work
     guidance = defaults_for(frame).guidance if args.guidance is None else args.guidance
-    check_guidance(guidance)
-    check_seed(args.seed)
+    check_numbers(args.count, args.seed, guidance)
     calls = _numbers(args.calls)
 
     from ..demo import models  # torch, only once the arguments are known to be good
@@ -109,9 +108,7 @@ def _kept(path: Path, task: Task, identity: str, conditions: str) -> Profile | N
         raise ValueError(f"{error}: give --name, or delete {path}") from error
 
 
-def _carried_out(
-    work: Callable[..., Profile], path: Path, most: int, quiet: bool
-) -> tuple[Profile, int]:
+def _carried_out(work: Callable[..., Profile], path: Path, most: int, quiet: bool) -> tuple[Profile, int]:
     """The profile, and how many evaluations it took; each plan is in the file as soon as it is done."""
     from tqdm import tqdm
 

@@ -115,16 +115,26 @@ def compared(
     where = make_frame(NETWORKS[model].frame)
     low, high = sigma_range(where.time)
     y = [classes[i % len(classes)] for i in range(count)]
-
-    def asked(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-        return denoiser(model, [y[i] for i in rows.tolist()], guidance)(x, sigma)
-
+    asked = _with_classes(model, classes, guidance)
     with torch.inference_mode(), _one_thread():
         return compare(
             asked, where.level(high).sigma * _normal(count, seed), settings, frame=where, sigma_max=high, sigma_min=low,
-            extra_args=lambda rows: {"rows": rows}, guidance=max(guidance, 1.0),
+            extra_args=_rows, guidance=max(guidance, 1.0),
             conditions=f"{model}, guidance {guidance:g}, classes {','.join(map(str, y))}", **options,
         )  # fmt: skip
+
+
+def _with_classes(model: str, classes: Sequence[int], guidance: float) -> Denoiser:
+    """A demo network whose samples are known by their rows in all of the noise: they have the classes in turn."""
+
+    def asked(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        return denoiser(model, [classes[i % len(classes)] for i in rows.tolist()], guidance)(x, sigma)
+
+    return asked
+
+
+def _rows(rows: Tensor) -> dict[str, Tensor]:
+    return {"rows": rows}
 
 
 def identity_of(model: str) -> str:
@@ -150,16 +160,10 @@ def tune(
 ) -> Profile:
     """A profile of a demo network, from `count` samples of the classes in turn; see `fewstep.tune`."""
     start = task.frame.level(task.sigma_max).sigma * _normal(count, seed)
-
-    def asked(x: Tensor, sigma: Tensor, classes: Sequence[int]) -> Tensor:
-        return denoiser(model, classes, guidance)(x, sigma)
-
-    def of(rows: Tensor) -> dict[str, Sequence[int]]:
-        return {"classes": [classes[i % len(classes)] for i in rows.tolist()]}
-
+    asked = _with_classes(model, classes, guidance)
     with torch.inference_mode(), _one_thread():
         work = tuning(
-            task, asked, start, extra_args=of, batch=_BATCH, identity=identity_of(model), conditions=conditions,
+            task, asked, start, extra_args=_rows, batch=_BATCH, identity=identity_of(model), conditions=conditions,
             resume=resume,
         )  # fmt: skip
         return finished(work, callback)

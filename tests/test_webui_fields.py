@@ -403,7 +403,7 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     assert "no plan of 6 calls; it has 5, 7" in show(label, "Automatic", 6, [{"profile": "ve"}])[1]
 
 
-def test_what_the_page_says_of_a_profile(host: Host) -> None:
+def test_what_the_page_says_of_a_profile(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preview = import_module("fewstep.a1111.preview")
     words = preview.words(sampler_label(SOLVERS["dpmpp_2s"]), [{"profile": "ve"}])
     for word in ("Profile ve", "in the place of DPM++ 2S", "second pass of hires fix", "of a test", "5 calls: tuned"):
@@ -412,3 +412,7 @@ def test_what_the_page_says_of_a_profile(host: Host) -> None:
     assert "takes no options" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "ve", "eta": 0.5}])
     assert "unknown profile 'vf'" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "vf"}])
     assert preview.words("Euler", [{"profile": "ve"}]) == preview.words("Euler")
+    monkeypatch.setenv("FEWSTEP_DATA", str(tmp_path))
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "torn.safetensors").write_bytes(b"0" * 20)
+    assert "torn.safetensors is damaged" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "torn"}])

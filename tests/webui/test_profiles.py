@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,6 @@ def network_of(checkpoint: Path) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _profiles(host: Host) -> Iterator[None]:
     """The host has the folder of the tests' environment."""
-    from dataclasses import replace
-
     models = host.data.parent / "models"
     tuned().save("profile:tuned")
     for name in ("first", "second"):
