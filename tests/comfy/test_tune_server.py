@@ -39,6 +39,23 @@ def test_an_interrupted_tuning_goes_on_when_it_is_queued_again(server: Any) -> N
     assert second.plan(4).calls == first.plan(4).calls
     menu = server.get("/object_info/FewstepTunedSampler")["FewstepTunedSampler"]["input"]["required"]["profile"]
     assert "on a server" in menu[0]
+    # nothing changed: it is not made again
+    assert "tune" in cached(server.finish(graph))
+
+    graph = base("flow", 1) | {
+        "tuned": node("FewstepTunedSampler", model=["demo", 0], profile="on a server", steps=6),
+        "text": node("PreviewAny", source=["tuned", 2]),
+    }
+    assert "6 calls: " in server.finish(graph)["outputs"]["text"]["text"][0]
+    assert "tuned" in cached(server.finish(graph))
+    second.save(path)  # another tuning of this name
+    assert "tuned" not in cached(server.finish(graph))
+
+
+def cached(entry: Any) -> list[str]:
+    """The nodes of a prompt that the host did not run again."""
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    return [name for kind, told in entry["status"]["messages"] if kind == "execution_cached" for name in told["nodes"]]
 
 
 def wait(found: Any, seconds: float = 120) -> Any:
