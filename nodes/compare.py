@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .words import ALIASES, CATEGORY
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from torch import Tensor
 
     from ..samplers.compare import Progress
@@ -157,12 +159,13 @@ class _Job:
     told: str = ""
 
     def work(self, asked: Asked) -> Work[Comparison]:
+        from ..samplers.samples import told
         from . import inside, tuning
 
         turns = self._turns(asked)
         seconds = inside.seconds_of_a_call(asked, self.where.sigma_max)
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: Progress) -> Progress:
             if progress.comparison is not None:
                 _kept[:] = [progress.comparison]
             calls = progress.most // asked.batch
@@ -170,10 +173,11 @@ class _Job:
             if text != self.told:
                 self.told = text
                 inside.say(self.node, text)
+            return progress
 
-        return (yield from inside.watched(turns, tell))
+        return (yield from told(turns, tell))
 
-    def _turns(self, asked: Asked) -> Work[Comparison]:
+    def _turns(self, asked: Asked) -> Generator[Progress, None, Comparison]:
         """The comparison, gone on with where the last one was the same but for its settings."""
         if _kept:
             try:
@@ -183,7 +187,7 @@ class _Job:
                     raise
         return (yield from self._begun(asked, None))
 
-    def _begun(self, asked: Asked, resume: Comparison | None) -> Work[Comparison]:
+    def _begun(self, asked: Asked, resume: Comparison | None) -> Generator[Progress, None, Comparison]:
         from ..samplers.compare import comparing
 
         return comparing(
