@@ -142,8 +142,9 @@ def _pictures(vae: Any, model: Any, latents: Tensor) -> Tensor:
     return found[:, found.shape[1] // 2] if found.ndim == 5 else found
 
 
-#: the last comparison, perhaps interrupted: one that goes on from it makes neither its reference nor its settings again
-_kept: list[Comparison] = []
+#: the last comparison, perhaps interrupted, and the `within` that it was given: what goes on from it makes neither its
+#: reference nor its settings again
+_kept: list[tuple[Comparison, float | None]] = []
 
 
 @dataclass
@@ -167,7 +168,7 @@ class _Job:
 
         def tell(progress: Progress) -> Progress:
             if progress.comparison is not None:
-                _kept[:] = [progress.comparison]
+                _kept[:] = [(progress.comparison, self.within)]
             calls = progress.most // asked.batch
             text = progress.message or f"{calls:,} model calls, {tuning.duration(calls * seconds)}"
             if text != self.told:
@@ -179,9 +180,10 @@ class _Job:
 
     def _turns(self, asked: Asked) -> Generator[Progress, None, Comparison]:
         """The comparison, gone on with where the last one was the same but for its settings."""
-        if _kept:
+        # what is near enough goes on too, where nothing else is given
+        if _kept and (self.within is not None or _kept[0][1] is None):
             try:
-                return (yield from self._begun(asked, _kept[0]))
+                return (yield from self._begun(asked, _kept[0][0]))
             except ValueError as error:
                 if "to go on with" not in str(error):
                     raise
