@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .words import ALIASES, CATEGORY
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from torch import Tensor
 
     from ..samplers.compare import Progress
@@ -140,8 +142,9 @@ def _pictures(vae: Any, model: Any, latents: Tensor) -> Tensor:
     return found[:, found.shape[1] // 2] if found.ndim == 5 else found
 
 
-#: the last comparison, perhaps interrupted: one that goes on from it makes neither its reference nor its settings again
-_kept: list[Comparison] = []
+#: the last comparison, perhaps interrupted, and the `within` that it was given: what goes on from it makes neither its
+#: reference nor its settings again
+_kept: list[tuple[Comparison, float | None]] = []
 
 
 @dataclass
@@ -157,33 +160,36 @@ class _Job:
     told: str = ""
 
     def work(self, asked: Asked) -> Work[Comparison]:
+        from ..samplers.samples import told
         from . import inside, tuning
 
         turns = self._turns(asked)
         seconds = inside.seconds_of_a_call(asked, self.where.sigma_max)
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: Progress) -> Progress:
             if progress.comparison is not None:
-                _kept[:] = [progress.comparison]
+                _kept[:] = [(progress.comparison, self.within)]
             calls = progress.most // asked.batch
             text = progress.message or f"{calls:,} model calls, {tuning.duration(calls * seconds)}"
             if text != self.told:
                 self.told = text
                 inside.say(self.node, text)
+            return progress
 
-        return (yield from inside.watched(turns, tell))
+        return (yield from told(turns, tell))
 
-    def _turns(self, asked: Asked) -> Work[Comparison]:
+    def _turns(self, asked: Asked) -> Generator[Progress, None, Comparison]:
         """The comparison, gone on with where the last one was the same but for its settings."""
-        if _kept:
+        # what is near enough goes on too, where nothing else is given
+        if _kept and (self.within is not None or _kept[0][1] is None):
             try:
-                return (yield from self._begun(asked, _kept[0]))
+                return (yield from self._begun(asked, _kept[0][0]))
             except ValueError as error:
                 if "to go on with" not in str(error):
                     raise
         return (yield from self._begun(asked, None))
 
-    def _begun(self, asked: Asked, resume: Comparison | None) -> Work[Comparison]:
+    def _begun(self, asked: Asked, resume: Comparison | None) -> Generator[Progress, None, Comparison]:
         from ..samplers.compare import comparing
 
         return comparing(

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..samplers.level import as_float32, snapped
 from ..samplers.noise_range import NoiseRange
 from ..samplers.run import Model
+from ..samplers.samples import driven
 from . import host_server
 from .digests import digest, tensors_in
 from .model_frame import frame_of, model_sampling_of
@@ -114,7 +115,7 @@ class Sampling:
             full = sampler.max_denoise(model.inner_model, sigmas)
             noise = _scaled(model, _noise(latent, self.seed, samples), sigmas[0], full, x)
             asked = Asked(_whole(model, len(x)), noise, len(x), extra_args or {})
-            found.append(_drive(work(asked)))
+            found.append(driven(work(asked), _shown()))
             return x
 
         latent = self.samples()
@@ -167,19 +168,17 @@ def _whole(model: Any, batch: int) -> Model:
     return asked
 
 
-def _drive(work: Work[Result]) -> Result:
+def _shown() -> Callable[[Progress], None]:
+    """Takes what the work says, and moves the host's progress bar."""
     import comfy.utils
 
-    bar = None
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as over:
-            result: Result = over.value
-            return result
-        if bar is None:
-            bar = comfy.utils.ProgressBar(progress.most)
-        bar.update_absolute(progress.done, progress.most)
+    bars: list[Any] = []  # the first turn knows the total
+
+    def show(progress: Progress) -> None:
+        bars[:] = bars or [comfy.utils.ProgressBar(progress.most)]
+        bars[0].update_absolute(progress.done, progress.most)
+
+    return show
 
 
 def say(node: str | None, text: str) -> None:
@@ -188,18 +187,6 @@ def say(node: str | None, text: str) -> None:
     tell = getattr(host_server.running(), "send_progress_text", None)
     if tell is not None and node is not None:
         tell(text, str(node))
-
-
-def watched(work: Work[Result], tell: Callable[[Any], object]) -> Work[Result]:
-    """The work, with each of its turns told before it is passed on."""
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as over:
-            result: Result = over.value
-            return result
-        tell(progress)
-        yield progress
 
 
 def seconds_of_a_call(asked: Asked, sigma: float) -> float:

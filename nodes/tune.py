@@ -171,6 +171,7 @@ class _Job:
 
     def work(self, asked: Asked) -> Work[str]:
         """Tunes, and writes the profile whenever a plan is done."""
+        from ..samplers.samples import told
         from ..samplers.tune import tuning
         from . import inside
 
@@ -187,7 +188,7 @@ class _Job:
             conditions=self.conditions,
             resume=self.kept,
         )
-        yield from inside.watched(turns, self._tell)
+        yield from told(turns, self._tell)
         return "\n".join(filter(None, (cost, self._report())))
 
     @contextmanager
@@ -218,7 +219,7 @@ class _Job:
         seconds = inside.seconds_of_a_call(asked, task.sigma_max)
         return tuning.cost_text(task, len(asked.noise), asked.batch, seconds)
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: Progress) -> Progress:
         """Writes a profile that has a plan more, and says what was found."""
         from . import inside
 
@@ -228,6 +229,7 @@ class _Job:
         if progress.message != self.told:
             self.told = progress.message
             inside.say(self.node, self.told)
+        return progress
 
     def _report(self) -> str:
         from . import tuning

@@ -19,6 +19,7 @@ from .run import Memory, Model, Step, run
 
 Tensor = torch.Tensor
 Result = TypeVar("Result")
+Made = TypeVar("Made")
 Told = TypeVar("Told")
 #: yields evaluations made, returns a result
 Work = Generator[int, None, Result]
@@ -31,8 +32,8 @@ def rms(x: Tensor, other: Tensor) -> Tensor:
     return (x - other).flatten(1).double().square().mean(1).sqrt()
 
 
-def told(work: Work[Result], tell: Callable[[int], Told]) -> Generator[Told, None, Result]:
-    """The work, which yields what `tell` makes of the evaluations after each batch."""
+def told(work: Generator[Made, None, Result], tell: Callable[[Made], Told]) -> Generator[Told, None, Result]:
+    """The work, which yields what `tell` makes of what it says after each batch, such as its evaluations."""
     while True:
         try:
             made = next(work)

@@ -115,7 +115,7 @@ def test_the_pictures_are_what_the_host_decodes(host: types.SimpleNamespace) -> 
     assert 0.0 <= float(grid.min()) < float(grid.max()) <= 1.0
     from fewstep.nodes import compare
 
-    [kept] = compare._kept
+    [(kept, _)] = compare._kept
     assert torch.allclose(vae.seen[0], kept.ends[:1] / 0.5)
     row = by_hand(patcher, vae, settings="dpmpp_2m,deis_tab2 karras 4")[0]
     # four samples side by side are wider than two numbers of calls
@@ -140,6 +140,12 @@ def test_settings_that_are_added_cost_their_own_calls_alone(host: types.SimpleNa
     assert len(patcher.model.asked) == 2 * 6 * 4 + 1 + 3 + 2
     errors = [{line.split(",")[0]: line.split(",")[6] for line in text.splitlines()} for text in (csv, longer)]
     assert errors[0].items() <= errors[1].items()
+    # what is near enough is asked of what is known; without it the default is what it always is
+    patcher.model.asked.clear()
+    near = by_hand(patcher, within=5.0)[2]
+    assert len(patcher.model.asked) == 3 + 2
+    assert "within 5" in near
+    assert by_hand(patcher)[2] != near
     # other noise or another model is another comparison
     for change in ({"seed": 2}, {"latent_image": {"samples": torch.zeros(1, 4, 4, 8)}}, {"reference_calls": 26}):
         patcher.model.asked.clear()
@@ -167,7 +173,7 @@ def test_an_interrupted_comparison_goes_on(host: types.SimpleNamespace) -> None:
     patcher = exact_model(interrupting, "EPS", {})
     with pytest.raises(management.InterruptProcessingException):
         by_hand(patcher)
-    [kept] = compare._kept
+    [(kept, _)] = compare._kept
     assert 1 <= len(kept.rows) < 4
     limit[0] = -1
     patcher.model.asked.clear()

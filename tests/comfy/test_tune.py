@@ -97,13 +97,15 @@ def test_a_profile_is_made_and_sampled_with_in_one_graph(
         distance = in_batches(plan, model, x, batch) - truth
         errors[name] = float(distance.flatten(1).square().mean(1).sqrt().median())
     print(network, entry, errors, entry.error, entry.published_error)
-    # float32 of two implementations: the network rounds otherwise in another batch, measured 2e-6 relative
-    assert errors["published"] == pytest.approx(entry.published_error, rel=1e-3)
-    assert errors["kept"] == pytest.approx(entry.error if entry.tuned else entry.published_error, rel=1e-3)
+    # float32 of two implementations, whose network rounds otherwise in another batch: measured 5e-6
+    assert errors["published"] == pytest.approx(entry.published_error, rel=1e-4)
+    assert errors["kept"] == pytest.approx(entry.error if entry.tuned else entry.published_error, rel=1e-4)
     assert errors["kept"] < errors["published"] if entry.tuned else errors["kept"] == errors["published"]
 
     start = started(torch.randn(batch, 1, 32, 32, generator=torch.manual_seed(11)), profile)
-    assert difference(latent(host, done, "run"), fewstep.run(entry.plan, model, start)) <= 1e-5
+    found = difference(latent(host, done, "run"), fewstep.run(entry.plan, model, start))
+    print(f"latent: {found:.1e}")
+    assert found <= 1e-5  # measured 1.1e-6, the rounding of float32
 
 
 def started(noise: Tensor, profile: Profile) -> Tensor:
@@ -214,8 +216,9 @@ def test_every_kind_of_model(host: types.SimpleNamespace, kind: str, settings: G
     assert (profile.frame.name, len(patcher.model.asked)) == (frame, 4)
     assert as_float32([level.host for level in plan.levels]) == sigmas.tolist()
     assert sigmas[0] == pytest.approx(float(patcher.model.model_sampling.sigma_max))
-    # float32 on either side
-    assert difference(seen[1], fewstep.run(plan, answer, seen[0])) <= 1e-6
+    found = difference(seen[1], fewstep.run(plan, answer, seen[0]))
+    print(f"{kind}: {found:.1e}")
+    assert found <= 5e-6  # measured up to 8e-7, the rounding of float32 on either side
 
 
 def test_the_start_states_are_the_hosts_own(host: types.SimpleNamespace) -> None:
@@ -265,6 +268,8 @@ def test_batches_are_the_users_own_under_a_mask(host: types.SimpleNamespace) -> 
     noise = torch.randn(3, 4, 4, 4, generator=torch.manual_seed(5))
     out = sample(patcher, sampler.sampler_function, sigmas, noise, latent=picture["samples"], noise_mask=mask)
     kept = (mask == 0)[:, None].expand_as(out)
+    print(f"kept: {(out[kept] - picture['samples'][kept]).abs().max():.1e}")
+    # measured 0 here; a host may blend in float32, to 1e-5 elsewhere
     assert torch.allclose(out[kept], picture["samples"][kept], atol=1e-4)
 
 
