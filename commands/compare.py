@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from ..samplers.comparison import Comparison
 
 HELP = "compare settings on a demo network: error, intervals, cost, and what to use"
-#: exit status of a shell command that was interrupted
-_INTERRUPTED = 130
+#: samples that are kept of each setting, for a grid without several numbers of calls
 _KEPT = 10
 
 
@@ -36,6 +36,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the starting noise (default 0)")
     parser.add_argument(
         "--reference-calls", type=int, default=200, metavar="N", help="model calls of the reference (default 200)"
+    )
+    parser.add_argument(
+        "--reference-last",
+        default="auto",
+        metavar="HOW",
+        help="its step to sigma 0: regular, denoise or auto, as solvers make it (default auto)",
     )
     parser.add_argument(
         "--within",
@@ -69,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = models.compared(
             args.model, settings, args.count, models.class_ids(args.classes), guidance, args.seed,
-            reference_calls=args.reference_calls, within=args.within, keep=_KEPT, batch=args.batch, resume=known,
-            callback=seen.turn,
+            reference_calls=args.reference_calls, reference_last=args.reference_last, within=args.within, keep=_KEPT,
+            batch=args.batch, resume=known, callback=seen.turn,
         )  # fmt: skip
     except ValueError as error:
         if known is not None and "to go on with" in str(error):
@@ -78,12 +84,16 @@ def run(args: argparse.Namespace) -> int:
         raise
     except KeyboardInterrupt:
         seen.bar.close()
-        print(seen.stopped())
-        return _INTERRUPTED
+        print(seen.stopped(), file=sys.stderr)
+        raise
     seen.bar.close()
     found.save(saved)
-    _write(found, out)
+    (out / "table.csv").write_text(found.csv(), encoding="utf-8")
+    (out / "table.json").write_text(found.json() + "\n", encoding="utf-8")
     print(found.json() if args.json else _told(found, args.steps))
+    # last, since of settings that all failed there is no picture
+    found.plot(out / "plot.png")
+    found.grid(out / "grid.png", columns="calls" if len({row.calls for row in found.rows}) > 1 else "samples")
     if not args.json:
         print(f"wrote {', '.join(str(out / name) for name in ('table.csv', 'table.json', 'plot.png', 'grid.png'))}")
     return 0
@@ -109,13 +119,6 @@ class _Seen:
             return "stopped before the reference was made: nothing is kept"
         count = len(self.found.rows)
         return f"stopped; the reference and {count} setting(s) are in {self.saved}: the same command goes on from there"
-
-
-def _write(found: Comparison, out: Path) -> None:
-    (out / "table.csv").write_text(found.csv(), encoding="utf-8")
-    (out / "table.json").write_text(found.json() + "\n", encoding="utf-8")
-    found.plot(out / "plot.png")
-    found.grid(out / "grid.png", columns="calls" if len({row.calls for row in found.rows}) > 1 else "samples")
 
 
 def _told(found: Comparison, with_steps: bool) -> str:

@@ -151,10 +151,15 @@ def _scaled(model: Any, noise: Tensor, sigma: Tensor, full: bool, x: Tensor) -> 
 
 
 def _whole(model: Any, batch: int) -> Model:
-    """The model, asked with whole batches always: fewer states are repeated, and the answers to these left out."""
+    """The model, asked with whole batches always: fewer states are repeated, and the answers to these left out.
+
+    An interruption is raised before a call: a run of the work can be of hundreds.
+    """
+    import comfy.model_management
     import comfy.utils
 
     def asked(x: Tensor, sigma: Tensor, **extra: Any) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
         full, levels = (comfy.utils.repeat_to_batch_size(each, batch) for each in (x, sigma))
         answer: Tensor = model(full, levels, **extra)
         return answer[: len(x)]
@@ -163,7 +168,6 @@ def _whole(model: Any, batch: int) -> Model:
 
 
 def _drive(work: Work[Result]) -> Result:
-    import comfy.model_management
     import comfy.utils
 
     bar = None
@@ -176,7 +180,6 @@ def _drive(work: Work[Result]) -> Result:
         if bar is None:
             bar = comfy.utils.ProgressBar(progress.most)
         bar.update_absolute(progress.done, progress.most)
-        comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def say(node: str | None, text: str) -> None:
@@ -202,7 +205,7 @@ def watched(work: Work[Result], tell: Callable[[Any], object]) -> Work[Result]:
 def seconds_of_a_call(asked: Asked, sigma: float) -> float:
     """How long the model takes for a batch; the first call, which may have to load something, is not counted."""
     x = asked.noise[: asked.batch]
-    level = x.new_full((len(x),), sigma)
+    level = x.new_full((len(x),), sigma, dtype=torch.promote_types(x.dtype, torch.float32))
     began = 0.0
     for _ in range(2):
         began = time.perf_counter()

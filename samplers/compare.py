@@ -25,9 +25,11 @@ from .embedded import StepError, report
 from .fingerprint import fingerprint
 from .level import Frame
 from .level import frame as make_frame
+from .names import listed
 from .noise_range import NoiseRange
 from .plan import Plan
 from .profile import time_record
+from .report import record
 from .run import Model, check_frame
 from .samples import ExtraArgs, Result, Samples, Work, check_noise
 from .settings import Candidate, candidates
@@ -220,9 +222,9 @@ def _named(plan: Plan) -> str:
 
 
 def _key(noise: Tensor) -> str:
-    values = noise.detach().to("cpu", torch.float64).contiguous()
     found = hashlib.sha256(repr((tuple(noise.shape), str(noise.dtype))).encode())
-    found.update(values.numpy().tobytes())
+    # as bytes, since numpy has no bfloat16
+    found.update(noise.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 
@@ -250,7 +252,16 @@ class _Log:
 def _comparing(
     begun: _Begun, asked: list[Candidate], samples: Samples, resume: Comparison | None
 ) -> Generator[Progress, None, Comparison]:
-    known = {row.name: row for row in resume.rows} if resume is not None else {}
+    known: dict[str, Row] = {}
+    if resume is not None:
+        begun = replace(begun, keep=resume.keep)
+        made = {row.name: row for row in resume.rows}
+        # by its plan too: a profile may have been tuned again, and defaults may be others in another version
+        known = {
+            each.name: made[each.name]
+            for each in asked
+            if each.plan is not None and each.name in made and made[each.name].plan_key == _plan_key(each.plan)
+        }
     left = [each for each in asked if each.name not in known and each.plan is not None]
     calls = sum(each.calls for each in left)
     warm = resume is not None and bool(left)
@@ -284,7 +295,9 @@ def _comparing(
         yield log.progress("check")  # from here on it can be gone on with
     else:
         samples = replace(samples, ends=resume.ends)
-        log.comparison = replace(resume, within=begun.within or resume.within, rows=())
+        machines = dict.fromkeys([resume.machine, _machine(samples.device)] if left else [resume.machine])
+        within = begun.within or resume.within
+        log.comparison = replace(resume, within=within, rows=(), machine=listed(machines, "then"))
     if warm:
         yield from log.drive("settings", _warmed(samples, begun.where.sigma_max))
     rows: list[Row] = []
@@ -329,6 +342,7 @@ def _measured(candidate: Candidate, samples: Samples, begun: _Begun) -> Work[Row
     )  # fmt: skip
     if plan is None:
         return row
+    row = replace(row, plan_key=_plan_key(plan))
     top = begun.where.frame.level(begun.where.sigma_max)
     if plan.levels[0] != top:
         samples = replace(samples, x=samples.x * (plan.levels[0].sigma / top.sigma))
@@ -343,6 +357,10 @@ def _measured(candidate: Candidate, samples: Samples, begun: _Begun) -> Work[Row
     steps: tuple[StepError, ...] = tuple(told.steps)
     shown = found[: begun.keep].clone()
     return replace(row, errors=samples.distances(found), seconds=median(seconds), steps=steps, shown=shown)
+
+
+def _plan_key(plan: Plan) -> str:
+    return hashlib.sha256(json.dumps(record(plan)).encode()).hexdigest()[:16]
 
 
 def _machine(device: torch.device) -> str:

@@ -45,6 +45,7 @@ class Row:
     steps     where its error is made (`fewstep.report`), over the first batch
     shown     the kept samples' ends, on the CPU
     reason    why nothing was run
+    plan_key  hash of the plan
     """
 
     name: str
@@ -59,6 +60,7 @@ class Row:
     seconds: float | None = None
     steps: tuple[StepError, ...] = ()
     shown: Tensor | None = None
+    plan_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ Tensor = torch.Tensor
 FORMAT = 1
 _KIND = "fewstep_comparison"
 _TEXTS = ("guidance", "within", "key", "machine", "keep", "conditions", "versions")
-_OF_ROW = ("name", "series", "solver", "schedule", "calls", "notes", "reason", "seconds")
+_OF_ROW = ("name", "series", "solver", "schedule", "calls", "notes", "reason", "seconds", "plan_key")
 
 
 def save(comparison: Comparison, path: str | Path) -> Path:

@@ -60,11 +60,21 @@ class Report:
         self._next = 0
 
     def __call__(self, step: Step) -> None:
-        """Takes a step of the run; computes on its device and reads nothing back."""
+        """Takes a step of the run; computes on its device and reads nothing back.
+
+        Raises ValueError for a step of another plan, or out of turn.
+        """
+        if not isinstance(step, Step):
+            raise ValueError(f"a report takes the steps of fewstep.run or fewstep.steps, got a {type(step).__name__}")
         if step.i == 0:
             self._begin()
         if step.i != self._next:
             raise ValueError(f"got call {step.i}, expected {self._next}: a report sees the calls of a run in order")
+        if step.level != self.plan.calls[step.i].level:
+            raise ValueError(
+                f"call {step.i} is at sigma {step.level.host:g}, but at {self.plan.calls[step.i].level.host:g} in the "
+                "plan of this report; make a report of the plan that is run"
+            )
         self._next += 1
         with torch.no_grad():
             wide = torch.float64 if step.x.dtype == torch.float64 else torch.float32
@@ -90,7 +100,7 @@ class Report:
         size = _rms(step.denoised.to(wide))
         end = self.plan.levels[-1]
         rows = [
-            size * math.nan if norm is None else norm * _carried(call.target, end, size)
+            size * math.nan if norm is None else norm * carried(call.target, end, size)
             for norm, call in zip(self._norms, self.plan.calls, strict=True)
         ]
         self._runs.append(torch.stack(rows))
@@ -217,7 +227,7 @@ def _rms(x: Tensor) -> Tensor:
     return x.flatten(1).square().mean(1).sqrt()
 
 
-def _carried(at: Level, end: Level, size: Tensor) -> Tensor | float:
+def carried(at: Level, end: Level, size: Tensor) -> Tensor | float:
     """What an error at a level has become at the end, as a factor of each sample."""
     if at == end:
         return 1.0

@@ -83,17 +83,18 @@ class _Plot:
         self.calls = sorted({point.calls for point in points})
         low, high = min(point.low for point in points), max(point.high for point in points)
         self.lines = [
-            (value, text)
-            for value, text in (
-                (comparison.within, f"near enough, {comparison.within:.2g}"),
-                (comparison.reference.uncertainty, f"the reference is sure to {comparison.reference.uncertainty:.2g}"),
+            (value, f"{words} {value:.2g}", dash)
+            for value, words, dash in (
+                (comparison.within, "near enough:", 5),
+                (comparison.reference.uncertainty, "the reference is sure to", 2),
             )
             if low / 3.0 < value < high * 3.0
         ]
-        values = [low, high, *(value for value, _ in self.lines)]
+        values = [low, high, *(value for value, _, _ in self.lines)]
         self.low, self.high = math.log10(min(values)) - 0.08, math.log10(max(values)) + 0.08
-        legend = max(width(each.label, font(13)) for each in self.series) + 46
-        height = max(_HEIGHT, _LINE * len(self.series) + 20)
+        labels = [*(each.label for each in self.series), *(text for _, text, _ in self.lines)]
+        legend = max(width(label, font(13)) for label in labels) + 46
+        height = max(_HEIGHT, _LINE * len(labels) + 20)
         self.size = (_LEFT + _PLOT + legend + _RIGHT, _TOP + height + _BOTTOM)
         self.canvas = Image.new("RGB", (self.size[0] * _SCALE, self.size[1] * _SCALE), _PAPER)
         self.pen = ImageDraw.Draw(self.canvas)
@@ -116,9 +117,9 @@ class _Plot:
         scaled = [(x * _SCALE, y * _SCALE) for x, y in points]
         self.pen.line(scaled, fill=colour, width=round(thick * _SCALE))
 
-    def dashed(self, y: float, colour: str) -> None:
-        for start in range(_LEFT, _LEFT + _PLOT, 10):
-            self.line([(start, y), (min(start + 5, _LEFT + _PLOT), y)], colour, 1)
+    def dashed(self, ends: tuple[int, int], y: float, dash: int) -> None:
+        for start in range(ends[0], ends[1], 2 * dash):
+            self.line([(start, y), (min(start + dash, ends[1]), y)], _QUIET, 1)
 
     def text(self, at: tuple[float, float], text: str, anchor: str, size: int = 13, colour: str = _INK) -> None:
         face = font(size * _SCALE)
@@ -155,10 +156,8 @@ class _Plot:
                 right = x + half
         self.text((_LEFT + 0.5 * _PLOT, floor + 32), "model calls", "mt")
         self.line([(_LEFT, floor), (_LEFT + _PLOT, floor)], _QUIET, 1)
-        for value, text in self.lines:
-            self.dashed(self.y(value), _QUIET)
-            # at the left, where errors are larger
-            self.text((_LEFT + 4, self.y(value) - 3), text, "lb", 11, _QUIET)
+        for value, _, dash in self.lines:
+            self.dashed((_LEFT, _LEFT + _PLOT), self.y(value), dash)
         for i, each in enumerate(self.series):
             # side by side, so that equal points and their intervals can be seen
             aside = (i - 0.5 * (len(self.series) - 1)) * min(3.0, 24.0 / len(self.series))
@@ -174,6 +173,11 @@ class _Plot:
             self.line([(x - 9, y), (x + 9, y)], each.colour, 1.5)
             self.mark(x, y, each)
             self.text((x + 18, y), each.label, "lm")
+        for i, (_, text, dash) in enumerate(self.lines, len(self.series)):
+            y = _TOP + 12 + i * _LINE
+            x = _LEFT + _PLOT + 20
+            self.dashed((x - 9, x + 9), y, dash)
+            self.text((x + 18, y), text, "lm", colour=_QUIET)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -381,11 +381,11 @@ def test_an_interrupted_compare_goes_on(capsys: pytest.CaptureFixture[str], monk
     words = ("compare", "flow_ab1 beta 3,6", "--count", "4", "--batch", "4", "--reference-calls", "20")
     most[0] = 10
     assert cli.main(words) == 130
-    assert "before the reference was made" in capsys.readouterr().out
+    assert "before the reference was made" in capsys.readouterr().err
     asked.clear()
     most[0] = 3 + 20 + 10 + 3
     assert cli.main(words) == 130
-    assert "the reference and 1 setting(s) are in out/compare/comparison.safetensors" in capsys.readouterr().out
+    assert "the reference and 1 setting(s) are in out/compare/comparison.safetensors" in capsys.readouterr().err
     asked.clear()
     most[0] = 10**9
     say(capsys, *words)

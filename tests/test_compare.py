@@ -443,6 +443,16 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [row["setting"] for row in again.table] == ["dpmpp_2m karras 3", "dpmpp_2m karras 5"]
 
 
+def test_a_row_of_another_plan_is_made_again() -> None:
+    """A plan of the same name with other levels, as of a profile that was tuned again."""
+    first, second = (fewstep.plan("ddim", VE.sigmas(id, 3)) for id in ("karras", "exponential"))
+    found = compared("ve", first, 4, reference_calls=20)
+    again = compared("ve", second, 4, reference_calls=20, resume=found)
+    assert found.rows[0].name == again.rows[0].name
+    assert torch.equal(again.rows[0].shown, compared("ve", second, 4, reference_calls=20).rows[0].shown)
+    assert not torch.equal(again.rows[0].shown, found.rows[0].shown)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -11,7 +11,7 @@ import fewstep
 import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, SMOOTH, Mixture
-from fewstep.samplers.embedded import Report, _carried
+from fewstep.samplers.embedded import Report, carried
 from fewstep.samplers.family import Family
 from fewstep.samplers.kdiffusion import plan_with_repeats
 from fewstep.samplers.lower_order import estimates
@@ -185,8 +185,8 @@ def test_errors_are_carried_as_on_gaussian_data(frame: str) -> None:
     levels = [fewstep.frame(frame).level(host) for host in hosts]
     ends = (pairs[-1][1] - pairs[-1][0]).square().mean(1).sqrt()
     for level, (a, b) in zip(levels, pairs, strict=True):
-        carried = (b - a).square().mean(1).sqrt() * _carried(level, levels[-1], size)
-        torch.testing.assert_close(carried, ends, rtol=1e-7, atol=0.0)
+        told = (b - a).square().mean(1).sqrt() * carried(level, levels[-1], size)
+        torch.testing.assert_close(told, ends, rtol=1e-7, atol=0.0)
 
 
 def test_it_names_the_step_that_errs_and_the_ones_that_waste_calls() -> None:
@@ -262,6 +262,10 @@ def test_what_it_cannot_do_it_says() -> None:
         told(next(turns))
     with pytest.raises(ValueError, match="saw 1 of 6 calls"):
         _ = told.sentence
+    with pytest.raises(ValueError, match="make a report of the plan that is run"):
+        fewstep.run(fewstep.plan("dpmpp_3m", fewstep.schedule("beta", 6)), model, x, callback=told)
+    with pytest.raises(ValueError, match="got a dict"):
+        fewstep.sample(model, x, fewstep.schedule("karras", 6), "dpmpp_3m", callback=told)
 
 
 def test_a_run_in_two_pieces_is_one() -> None:

@@ -125,6 +125,10 @@ def test_a_tuned_sampler_refuses_other_levels_than_its_own(run_graph: Run) -> No
     graph = base("flow", 1) | tuned()
     done = run_graph(graph)
     assert "5 calls: " in report(done)
+    graph["info"] = node("FewstepSigmasInfo", sigmas=["tuned", 1], model=["demo", 0], sampler=["tuned", 0])
+    graph["shown"] = node("PreviewAny", source=["info", 0])
+    plan = fewstep.load_profile("profile:mine").plan(5)
+    assert str(plan).splitlines()[0] in report(run_graph(graph), "shown")
     graph["other"] = node("FewstepScheduler", model=["demo", 0], scheduler="simple", steps=5, denoise=1.0)
     graph["run"]["inputs"]["sigmas"] = ["other", 0]
     assert "sigmas: got 6 levels from 1 to 0, but the plan of 5 calls in profile:mine runs on its own" in refusal(
@@ -282,11 +286,12 @@ def test_the_bar_runs_to_what_was_counted(host: types.SimpleNamespace) -> None:
     assert 0.8 * cost.total < values[-1] <= cost.total
 
 
-@pytest.mark.parametrize("within", [False, True], ids=["between batches", "in the middle of a plan"])
+@pytest.mark.parametrize("within", [False, True], ids=["between plans", "in the middle of a run"])
 def test_an_interrupted_tuning_goes_on(
     host: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, within: bool
 ) -> None:
-    """The plan that was done is kept and not made again; in the end the profile is that of one go."""
+    """No call is made after it; the plan that was done is kept and not made again, and in the end the profile is that
+    of one go."""
     import comfy.model_management as management
 
     inputs = {"calls": "4, 5", "options": "teacher_calls=15, rounds=1"}
@@ -296,17 +301,23 @@ def test_an_interrupted_tuning_goes_on(
     patcher.model.asked.clear()
 
     saves: list[int] = []
+    stopped: list[int] = []
+
+    def stop() -> None:
+        stopped.append(len(patcher.model.asked))
+        management.interrupt_current_processing()
+
     save = Profile.save
 
     def saving(profile: Profile, path: Any) -> Any:
         saves.append(len(profile.entries))
         if not within and len(saves) == 1:
-            management.interrupt_current_processing()
+            stop()
         return save(profile, path)
 
     def interrupting(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         if within and saves == [1] and len(patcher.model.asked) == all_calls - 20:
-            management.interrupt_current_processing()
+            stop()
         return denoise(x, alpha, sigma)
 
     monkeypatch.setattr(Profile, "save", saving)
@@ -315,7 +326,7 @@ def test_an_interrupted_tuning_goes_on(
         by_hand(patcher, **inputs)
     first = fewstep.load_profile("profile:mine")
     assert list(first.entries) == [4]
-    assert len(patcher.model.asked) < all_calls
+    assert len(patcher.model.asked) == stopped[0] < all_calls
     patcher.model.asked.clear()
     by_hand(patcher, **inputs)
     again = fewstep.load_profile("profile:mine")
