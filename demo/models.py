@@ -22,10 +22,11 @@ from ..samplers.names import nearest
 from ..samplers.plan import Plan
 from ..samplers.profile import Profile
 from ..samplers.run import Step, run
+from ..samplers.samples import driven
 from ..samplers.statistics import Statistics
 from ..samplers.task import Task
 from ..samplers.times import sigma_range
-from ..samplers.tune import Progress, finished, tuning
+from ..samplers.tune import Progress, tuning
 from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
 
 _load = cache(load)  # the commands and tests ask for the same network again and again
@@ -166,7 +167,7 @@ def tune(
             task, asked, start, extra_args=_rows, batch=_BATCH, identity=identity_of(model), conditions=conditions,
             resume=resume,
         )  # fmt: skip
-        return finished(work, callback)
+        return driven(work, callback)
 
 
 @contextmanager

@@ -7,8 +7,6 @@ settings    each is run once on all samples: errors, seconds, and where along th
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import platform
 import time as clock
@@ -16,22 +14,21 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from statistics import median
-from typing import Any
 
 import torch
 
-from .comparison import WITHIN, Comparison, Reference, Row
+from .adaptive_run import OVERFLOW
+from .comparison import WITHIN, Comparison, Row
+from .comparison_task import ComparisonTask, noise_key, plan_key
 from .embedded import StepError, report
-from .fingerprint import fingerprint
+from .fingerprint import Fingerprint, fingerprint
 from .level import Frame
 from .level import frame as make_frame
 from .names import listed
 from .noise_range import NoiseRange
 from .plan import Plan
-from .profile import time_record
-from .report import record
 from .run import Model, check_frame
-from .samples import ExtraArgs, Result, Samples, Work, check_noise
+from .samples import ExtraArgs, Result, Samples, Work, check_noise, driven, told
 from .settings import Candidate, candidates
 from .teacher import check_plan, convergence, taught, teacher_plan
 from .times import TimeMap
@@ -113,14 +110,7 @@ def compare(
         extra_args=extra_args, guidance=guidance, reference_calls=reference_calls, reference_last=reference_last,
         within=within, keep=keep, batch=batch, conditions=conditions, resume=resume,
     )  # fmt: skip
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as over:
-            found: Comparison = over.value
-            return found
-        if callback is not None:
-            callback(progress)
+    return driven(work, callback)
 
 
 def comparing(
@@ -161,71 +151,10 @@ def comparing(
         check_plan(where, reference_calls // 2, reference_last),
     )
     samples = Samples.of(model, noise, batch or len(noise), extra_args)
-    begun = _Begun(where, guidance, *plans, within, _key(noise), min(keep, len(noise)), conditions)
+    task = ComparisonTask(where, guidance, *plans, within, noise_key(noise), min(keep, len(noise)), conditions)
     if resume is not None:
-        begun.check(resume)
-    return _comparing(begun, asked, samples, resume)
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """What is asked of a comparison."""
-
-    where: NoiseRange
-    guidance: float
-    teacher: Plan
-    other: Plan
-    within: float | None
-    key: str
-    keep: int
-    conditions: str
-
-    @property
-    def reference(self) -> Reference:
-        """The reference, before it is known how sure it is."""
-        (name, other), (calls, half) = map(_named, (self.teacher, self.other)), map(len, (self.teacher, self.other))
-        return Reference(name, calls, other, half, 0.0)
-
-    def check(self, resume: Comparison) -> None:
-        """ValueError if that belongs to another comparison."""
-        mine = self.reference
-        pairs: dict[str, tuple[Any, Any]] = {
-            "a hash of its noise": (resume.key, self.key),
-            "frame": (resume.range.frame.name, self.where.frame.name),
-            "time map": (_time(resume.range.frame), _time(self.where.frame)),
-            "guidance": (resume.guidance, self.guidance),
-            "conditions": (resume.conditions, self.conditions),
-            "reference": (str(resume.reference), str(mine)),
-        }
-        pairs |= {
-            name: (getattr(resume.range, name), getattr(self.where, name)) for name in ("sigma_max", "sigma_min", "end")
-        }
-        for name, (old, new) in pairs.items():
-            if old != new:
-                texts = [f"{value!r:.80}" for value in (old, new)]
-                raise ValueError(
-                    f"the comparison to go on with has {name} {texts[0]}, but now it is {texts[1]}; "
-                    "leave resume out to begin again"
-                )
-
-
-def _time(frame: Frame) -> object:
-    """What two equal time maps have in common: two tables of the same numbers are two objects."""
-    try:
-        return json.dumps(time_record(frame.time))
-    except ValueError:  # a map of the caller's own
-        return frame.time
-
-
-def _named(plan: Plan) -> str:
-    return plan.solver + "".join(f" {name}={plan.options[name]}" for name in ("last",) if name in plan.options)
-
-
-def _key(noise: Tensor) -> str:
-    found = hashlib.sha256(repr((tuple(noise.shape), str(noise.dtype))).encode())
-    # as bytes, since numpy has no bfloat16
-    found.update(noise.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:16]
+        task.check(resume)
+    return _comparing(task, asked, samples, resume)
 
 
 class _Log:
@@ -240,71 +169,53 @@ class _Log:
         return Progress(stage, self.done, self.most, self.comparison, self.message)
 
     def drive(self, stage: str, work: Work[Result]) -> Generator[Progress, None, Result]:
-        while True:
-            try:
-                self.done += next(work)
-            except StopIteration as over:
-                result: Result = over.value
-                return result
-            yield self.progress(stage)
+        def tell(made: int) -> Progress:
+            self.done += made
+            return self.progress(stage)
+
+        return told(work, tell)
 
 
 def _comparing(
-    begun: _Begun, asked: list[Candidate], samples: Samples, resume: Comparison | None
+    task: ComparisonTask, asked: list[Candidate], samples: Samples, resume: Comparison | None
 ) -> Generator[Progress, None, Comparison]:
     known: dict[str, Row] = {}
     if resume is not None:
-        begun = replace(begun, keep=resume.keep)
+        task = replace(task, keep=resume.keep)
         made = {row.name: row for row in resume.rows}
         # by its plan too: a profile may have been tuned again, and defaults may be others in another version
         known = {
             each.name: made[each.name]
             for each in asked
-            if each.plan is not None and each.name in made and made[each.name].plan_key == _plan_key(each.plan)
+            if each.plan is not None and each.name in made and made[each.name].plan_key == plan_key(each.plan)
         }
     left = [each for each in asked if each.name not in known and each.plan is not None]
     calls = sum(each.calls for each in left)
     warm = resume is not None and bool(left)
     if resume is None:
-        calls += len(begun.teacher) + len(begun.other)
+        calls += len(task.teacher) + len(task.other)
     log = _Log(len(samples) * calls + (min(samples.batch, len(samples)) if warm else 0))
-    answers = yield from log.drive("reference", _uncounted(fingerprint(samples, begun.where)))
+    answers = yield from told(fingerprint(samples, task.where), lambda _: log.progress("reference"))
     if resume is not None and not resume.fingerprint.same(answers):
         raise ValueError(
             "the comparison to go on with was made with another model, or another prompt or guidance: its answers "
             f"differ by {100.0 * resume.fingerprint.distance(answers):.0f} %; leave resume out to begin again"
         )
     if resume is None:
-        samples = yield from log.drive("reference", taught(samples, begun.teacher))
-        converged = yield from log.drive("check", convergence(samples, begun.other))
-        assert samples.ends is not None
-        if not math.isfinite(converged.distance):
-            raise FloatingPointError(
-                f"the run that checks the reference ({begun.other.solver}, {len(begun.other)} calls) ended in NaN or "
-                "inf; often float16 overflow in the model: try bfloat16 or float32, or a lower guidance scale"
-            )
-        within = begun.within
-        if within is None:
-            within = WITHIN * samples.ends.flatten(1).double().std(1, correction=0).median().item()
-        versions = {"fewstep": import_module("..", __package__).__version__, "torch": str(torch.__version__)}
-        log.comparison = Comparison(
-            begun.where, begun.guidance, replace(begun.reference, uncertainty=converged.distance), samples.ends, within,
-            begun.key, answers, _machine(samples.device), begun.keep, begun.conditions, versions=versions,
-        )  # fmt: skip
-        log.message = f"the reference is sure to {converged.distance:.2g}"
-        yield log.progress("check")  # from here on it can be gone on with
+        samples = yield from _referenced(task, samples, answers, log)
     else:
         samples = replace(samples, ends=resume.ends)
         machines = dict.fromkeys([resume.machine, _machine(samples.device)] if left else [resume.machine])
-        within = begun.within or resume.within
+        within = task.within or resume.within
         log.comparison = replace(resume, within=within, rows=(), machine=listed(machines, "then"))
+    assert log.comparison is not None
     if warm:
-        yield from log.drive("settings", _warmed(samples, begun.where.sigma_max))
+        yield from log.drive("settings", _warmed(samples, task.where.sigma_max))
     rows: list[Row] = []
     for each in asked:
         row = known.get(each.name)
         if row is None:
-            row = yield from log.drive("settings", _measured(each, samples, begun))
+            row = yield from log.drive("settings", _measured(each, samples, task))
             log.message = f"{row.name}: {row.reason or 'measured'}"
         rows.append(row)
         later = [known[other.name] for other in asked[len(rows) :] if other.name in known]
@@ -313,15 +224,29 @@ def _comparing(
     return log.comparison
 
 
-def _uncounted(work: Work[Result]) -> Work[Result]:
-    """The work of a few calls, which progress leaves out."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as over:
-            result: Result = over.value
-            return result
-        yield 0
+def _referenced(
+    task: ComparisonTask, samples: Samples, answers: Fingerprint, log: _Log
+) -> Generator[Progress, None, Samples]:
+    """The samples with their ends, and the comparison without rows in the log."""
+    samples = yield from log.drive("reference", taught(samples, task.teacher))
+    converged = yield from log.drive("check", convergence(samples, task.other))
+    assert samples.ends is not None
+    if not math.isfinite(converged.distance):
+        raise FloatingPointError(
+            f"the run that checks the reference ({task.other.solver}, {len(task.other)} calls) ended in NaN or inf; "
+            + OVERFLOW
+        )
+    within = task.within
+    if within is None:
+        within = WITHIN * samples.ends.flatten(1).double().std(1, correction=0).median().item()
+    versions = {"fewstep": import_module("..", __package__).__version__, "torch": str(torch.__version__)}
+    log.comparison = Comparison(
+        task.where, task.guidance, replace(task.reference, uncertainty=converged.distance), samples.ends, within,
+        task.key, answers, _machine(samples.device), task.keep, task.conditions, versions=versions,
+    )  # fmt: skip
+    log.message = f"the reference is sure to {converged.distance:.2g}"
+    yield log.progress("check")  # from here on it can be gone on with
+    return samples
 
 
 def _warmed(samples: Samples, host: float) -> Work[None]:
@@ -333,7 +258,7 @@ def _warmed(samples: Samples, host: float) -> Work[None]:
     yield len(x)
 
 
-def _measured(candidate: Candidate, samples: Samples, begun: _Begun) -> Work[Row]:
+def _measured(candidate: Candidate, samples: Samples, task: ComparisonTask) -> Work[Row]:
     """A setting's row."""
     setting, plan = candidate.setting, candidate.plan
     row = Row(
@@ -342,25 +267,21 @@ def _measured(candidate: Candidate, samples: Samples, begun: _Begun) -> Work[Row
     )  # fmt: skip
     if plan is None:
         return row
-    row = replace(row, plan_key=_plan_key(plan))
-    top = begun.where.frame.level(begun.where.sigma_max)
+    row = replace(row, plan_key=plan_key(plan))
+    top = task.where.frame.level(task.where.sigma_max)
     if plan.levels[0] != top:
         samples = replace(samples, x=samples.x * (plan.levels[0].sigma / top.sigma))
-    told, seconds, ends = report(plan), [], []
+    step_report, seconds, ends = report(plan), [], []
     for i, part in enumerate(samples.parts()):
         began = clock.perf_counter()
         # the first batch is enough to see where the error is made
-        ends.append(samples.run_part(plan, part, None if i else told))
+        ends.append(samples.run_part(plan, part, None if i else step_report))
         seconds.append((clock.perf_counter() - began) / len(ends[-1]))
         yield len(ends[-1]) * len(plan)
     found = torch.cat(ends)
-    steps: tuple[StepError, ...] = tuple(told.steps)
-    shown = found[: begun.keep].clone()
+    steps: tuple[StepError, ...] = tuple(step_report.steps)
+    shown = found[: task.keep].clone()
     return replace(row, errors=samples.distances(found), seconds=median(seconds), steps=steps, shown=shown)
-
-
-def _plan_key(plan: Plan) -> str:
-    return hashlib.sha256(json.dumps(record(plan)).encode()).hexdigest()[:16]
 
 
 def _machine(device: torch.device) -> str:

@@ -19,6 +19,7 @@ from .run import Memory, Model, Step, run
 
 Tensor = torch.Tensor
 Result = TypeVar("Result")
+Told = TypeVar("Told")
 #: yields evaluations made, returns a result
 Work = Generator[int, None, Result]
 #: extra arguments of the model, or a function of the samples' indices (int64, on the CPU) that gives them
@@ -28,6 +29,29 @@ ExtraArgs = Mapping[str, Any] | Callable[[Tensor], Mapping[str, Any]] | None
 def rms(x: Tensor, other: Tensor) -> Tensor:
     """Distance per number of each sample: float64 [S]."""
     return (x - other).flatten(1).double().square().mean(1).sqrt()
+
+
+def told(work: Work[Result], tell: Callable[[int], Told]) -> Generator[Told, None, Result]:
+    """The work, which yields what `tell` makes of the evaluations after each batch."""
+    while True:
+        try:
+            made = next(work)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        yield tell(made)
+
+
+def driven(work: Generator[Told, None, Result], callback: Callable[[Told], object] | None) -> Result:
+    """The result of a generator, driven to its end; what it yields is given to the callback."""
+    while True:
+        try:
+            said = next(work)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        if callback is not None:
+            callback(said)
 
 
 def check_noise(noise: Tensor, batch: int | None) -> None:

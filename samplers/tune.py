@@ -25,7 +25,7 @@ from .level import frame as make_frame
 from .plan import Plan
 from .profile import Entry, Profile
 from .run import Model
-from .samples import ExtraArgs, Result, Samples, Work, check_noise
+from .samples import ExtraArgs, Result, Samples, Work, check_noise, driven, told
 from .task import BEGUN, TRYING, Cost, Setting, Task, split
 from .teacher import Converged, convergence, taught
 from .times import TimeMap
@@ -98,21 +98,7 @@ def tune(
     work = tuning(
         task, model, noise, extra_args=extra_args, batch=batch, identity=identity, conditions=conditions, resume=resume
     )
-    return finished(work, callback)
-
-
-def finished(
-    work: Generator[Progress, None, Profile], callback: Callable[[Progress], object] | None = None
-) -> Profile:
-    """Goes on with `tuning` until it ends."""
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as over:
-            profile: Profile = over.value
-            return profile
-        if callback is not None:
-            callback(progress)
+    return driven(work, callback)
 
 
 def tuning(
@@ -170,13 +156,11 @@ class _Log:
         return Progress(stage, calls, self.done, self.most, self.profile, self.message)
 
     def drive(self, stage: str, calls: int, work: Work[Result]) -> Generator[Progress, None, Result]:
-        while True:
-            try:
-                self.done += next(work)
-            except StopIteration as over:
-                result: Result = over.value
-                return result
-            yield self.progress(stage, calls)
+        def tell(made: int) -> Progress:
+            self.done += made
+            return self.progress(stage, calls)
+
+        return told(work, tell)
 
 
 def _best_published(task: Task, n: int, choosing: Samples) -> Work[tuple[Setting, Plan]]:

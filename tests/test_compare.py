@@ -231,6 +231,18 @@ def test_a_model_that_is_always_nan_ends_it() -> None:
         compared("ve", "ddim karras 3", 4, lambda x, sigma: x * math.nan)
 
 
+def test_a_check_that_is_nan_ends_it() -> None:
+    """The reference is made; then the model fails."""
+    calls = [0]
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        calls[0] += 1
+        return x * math.nan if calls[0] > 3 + 20 else PROBLEM.model("ve")(x, sigma)
+
+    with pytest.raises(FloatingPointError, match="checks the reference"):
+        compared("ve", "ddim karras 3", 4, model, reference_calls=20)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_noise_and_batches_of_three(dtype: torch.dtype) -> None:
     """The model is asked in its type, three samples at a time at most. Errors differ from float64's by 1.4 % at most
