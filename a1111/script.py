@@ -22,6 +22,8 @@ _COLUMNS = 4
 #: so many fields are for most samplers; the others stand in an accordion of their own
 _MOST = 8
 _OTHERS = "For samplers with noise and adaptive ones"
+#: of the infotext, where a profile ran in the first pass of hires fix alone
+_SECOND_PASS = "second pass"
 #: a slider that is dragged asks for many plans, and the last must be answered last
 _IN_TURN = Lock()
 
@@ -120,13 +122,16 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
         forget(p)
+        # a cell of the X/Y/Z plot has the infotext of the cell before
+        for name in (*(each.name for each in fields()), _SECOND_PASS):
+            p.extra_generation_params.pop(KEY + name, None)
         first, second = (preview.row_of(getattr(p, name, None)) for name in ("sampler_name", "hr_sampler_name"))
         if not first:  # a profile is for the first pass
             request = request.without_profile()
         if first or second:
             p.extra_generation_params.update(request.infotext)
         if request.profile and getattr(p, "enable_hr", False):
-            p.extra_generation_params[f"{KEY}second pass"] = "without the profile"
+            p.extra_generation_params[KEY + _SECOND_PASS] = "without the profile"
 
 
 def _component(gradio: Any, asked: Choice, script: Any) -> Any:

@@ -138,8 +138,8 @@ class Profile:
             # hosts hold levels in float32
             if not math.isclose(given, own, rel_tol=1e-6):
                 raise ValueError(
-                    f"the {name} sigma is {given:g}, but the profile was tuned from {self.sigma_max:g} to {last:g}; "
-                    "give these ends (its inner levels are the profile's own), or tune for yours"
+                    f"the {name} sigma is {given:.7g}, but the profile was tuned from {self.sigma_max:.7g} to "
+                    f"{last:.7g}; give these ends (its inner levels are the profile's own), or tune for yours"
                 )
         return self.plan(len(values) - 1)
 

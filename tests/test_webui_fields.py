@@ -243,6 +243,19 @@ def test_a_profile_is_told_of_where_it_runs(host: Host, sampler: str, second: An
     parsed(p.extra_generation_params)
 
 
+def test_a_run_says_nothing_of_the_one_before(host: Host) -> None:
+    """The cells of the X/Y/Z plot are copies of one processing object, with one infotext."""
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    shared: dict[str, Any] = {"Steps": 4}
+    p = {"sampler_name": sampler_label(SOLVERS["ddim"]), "enable_hr": True, "extra_generation_params": shared}
+    script.process(SimpleNamespace(**p), {"profile": "ve"})
+    assert set(shared) == {"Steps", "Fewstep profile", "Fewstep second pass"}
+    script.process(SimpleNamespace(**p), {"start": "2s"})
+    assert shared == {"Steps": 4, "Fewstep start": "2s"}
+    script.process(SimpleNamespace(**p))
+    assert shared == {"Steps": 4}
+
+
 def test_no_options_beside_a_profile() -> None:
     asked = Request({"profile": "ve", "variant": "general", "eta": 0.0, "thresholding": 1.0})
     with pytest.raises(ValueError, match=r"^profile ve takes no options, .* set variant, eta back, or profile to"):

@@ -22,7 +22,7 @@ from test_doors import TOLERANCE, answer_in
 from test_options import xyz_arguments
 from webui_host import Host, alwayson
 
-SAMPLERS = ("Fewstep DPM++ 3M", "Fewstep DPM++ 2M SDE", "Fewstep DPM-Solver 23")  # of each kind
+SAMPLERS = ("Fewstep DPM++ 3M", "Fewstep DPM++ 2M SDE", "Fewstep DPM-Solver 23", "Fewstep Auto")  # of each kind
 LABEL = SAMPLERS[0]
 PROFILE = alwayson({"profile": "tuned"})
 
@@ -91,6 +91,7 @@ def test_the_plan_runs_in_the_place_of_every_sampler(host: Host, name: str, call
     assert difference(host.tensor("last"), expected) < TOLERANCE
     assert picture.parameters["Fewstep profile"] == "tuned"
     assert picture.parameters["Steps"] == str(calls)
+    assert "Fewstep auto" not in picture.parameters, "it took nothing"
 
 
 def test_the_hosts_own_samplers_do_without(host: Host) -> None:
@@ -184,11 +185,14 @@ def test_the_infotext_makes_the_same_picture_again(host: Host) -> None:
 
 
 def test_the_axis_of_the_plot(host: Host) -> None:
-    arguments = xyz_arguments(host, "[Fewstep] profile", "none,tuned")
-    host.picture(sampler_name=LABEL, steps=5, script_name="x/y/z plot", script_args=arguments)
+    arguments = xyz_arguments(host, "[Fewstep] profile", "tuned,none")
+    grid = host.picture(sampler_name=LABEL, steps=5, script_name="x/y/z plot", script_args=arguments)
     assert len(host.calls()) == 10
-    assert host.sigmas()[5:] == levels(5)
-    assert host.sigmas()[:5] != levels(5)
+    assert host.sigmas()[:5] == levels(5)
+    assert host.sigmas()[5:] != levels(5)
+    # of the two cells; reForge gives that of the grid alone, which is the first cell's
+    told = ["Fewstep profile: tuned" in text for text in grid.info["infotexts"][-2:]]
+    assert told == ([True] if host.name == "reforge" else [True, False])
     host.reset()
     arguments = xyz_arguments(host, "[Fewstep] profile", "tuned,nobody")
     refused = host.refusal(sampler_name=LABEL, steps=5, script_name="x/y/z plot", script_args=arguments)
