@@ -96,8 +96,8 @@ _SOLVERS: Mapping[str, tuple[Rule, ...]] = {
     "noise, strong guidance": (Rule(14, _THIRD), Rule(1, _SECOND)),
     "noise, eta": (Rule(10, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
     "flow": (Rule(14, _FLOW_AB4), Rule(7, _FLOW_AB3), Rule(1, Pick("unipc_2"))),
-    "flow, network": (Rule(1, _FLOW_AB3),),
-    "flow, strong guidance": (Rule(8, Pick("unipc_2")), Rule(1, Pick("flow_ab2"))),
+    "flow, network": (Rule(15, _FLOW_AB3), Rule(8, Pick("unipc_2")), Rule(1, _FLOW_AB3)),
+    "flow, strong guidance": (Rule(10, Pick("unipc_2")), Rule(1, Pick("dpm_solver_2m"))),
     "flow, eta": (Rule(12, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
 }
 #: the same for the levels
@@ -113,7 +113,7 @@ _SCHEDULES: Mapping[str, tuple[Rule, ...]] = {
     "noise, strong guidance": (Rule(7, _KARRAS), Rule(1, _BETA)),
     "flow": (Rule(18, _BETA), Rule(10, Pick("sgm_uniform")), Rule(1, _softer)),
     "flow, network": (Rule(1, _BETA),),
-    "flow, strong guidance": (Rule(8, _BETA), Rule(1, Pick("sgm_uniform"))),
+    "flow, strong guidance": (Rule(1, _BETA),),
 }
 
 
