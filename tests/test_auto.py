@@ -86,7 +86,7 @@ def test_few_flow_steps_halve_the_shift_of_the_model() -> None:
 
 
 def test_strong_guidance_lowers_the_order() -> None:
-    for frame, calm, strong in (("ve", "dpm_solver_3m", "dpm_solver_2m"), ("flow", "flow_ab3", "flow_ab2")):
+    for frame, calm, strong in (("ve", "dpm_solver_3m", "dpm_solver_2m"), ("flow", "flow_ab3", "dpm_solver_2m")):
         where = fewstep.frame(frame)
         assert choose_solver(where, 6, guidance=1.0).id == calm
         assert choose_solver(where, 6, guidance=STRONG).id == strong
