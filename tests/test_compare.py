@@ -373,7 +373,8 @@ def test_plans_are_settings() -> None:
             candidates(plan, VE, 0.0)
 
 
-def test_tuned_plans_are_settings_with_levels_of_their_own() -> None:
+def test_tuned_plans_are_settings_with_levels_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEWSTEP_DATA", str(tmp_path))
     noise = PROBLEM.start("ve", 14.61, 12, 1)
     made = fewstep.tune(
         PROBLEM.model("ve"), noise, 4, frame="ve", sigma_max=14.61, sigma_min=0.0292, rounds=1, teacher_calls=20

@@ -230,7 +230,8 @@ def test_the_text_of_options_overrides_the_cfg_for_solver_and_schedule() -> None
     where = fewstep.frame("flow")
     strong = auto(6, where, 7.0)
     assert auto(6, where, 1.0, "guidance=7") == (strong[0]._replace(of_solver={"guidance": 7.0}), strong[1])
-    assert auto(6, where, 1.0)[0].words != strong[0].words
+    assert auto(6, where, 1.0)[1] != strong[1]
+    assert auto(6, where, 7.0, "guidance=0")[0].words != strong[0].words
     # one of them alone is told as well
     levels = make_levels("karras", 6, 1.0, "guidance=7", fewstep.frame("ve"), solver("auto"))
     assert levels.of_solver == {"guidance": 7.0}

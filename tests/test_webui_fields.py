@@ -398,13 +398,13 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     host.shared.sd_model = Guided(DENOISERS["sd1"])
     picture, words = show(label, "Automatic", 6, ["official"])
     assert min(picture.size) > 100
-    assert words.startswith("Auto: karras. 6 model calls. variant official")
+    assert words.startswith("Auto: beta. 6 model calls. variant official")
     assert show(label, "Automatic", 6, ["genral"]) == (None, "No picture can be made with these options.")
     assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None
     for cfg, pick in ((1.0, "dpm_solver_3m"), (7.0, "dpm_solver_2m")):
         picture, words = show("Fewstep Auto", "Automatic", 6, DEFAULTS, cfg)
         assert min(picture.size) > 100
-        assert words.startswith(f"Auto: {pick} on karras. 6 model calls. ")
+        assert words.startswith(f"Auto: {pick} on beta. 6 model calls. ")
     assert show("Fewstep Auto", "Fewstep Beta", 6, DEFAULTS, 7.0)[1].startswith("Auto: dpm_solver_2m. 6 model calls. ")
     adaptive = sampler_label(SOLVERS["dpmpp_23"])
     picture, words = show(adaptive, "Automatic", 6, DEFAULTS)

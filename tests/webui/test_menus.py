@@ -56,7 +56,7 @@ def test_every_schedule_makes_levels(host: Host, id: str) -> None:
 
 
 def test_automatic_is_a_schedule_of_ours_and_says_so(host: Host) -> None:
-    picture = host.picture(sampler_name="Fewstep DPM++ 3M", scheduler="Automatic")
+    picture = host.picture(sampler_name="Fewstep DPM++ 3M", scheduler="Automatic", steps=8)
     assert picture.parameters["Schedule type"] == "Fewstep Auto"
     assert picture.parameters["Fewstep auto"] == "karras"
 
