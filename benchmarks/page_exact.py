@@ -79,8 +79,10 @@ def _lines(found: dict[str, Any], name: str) -> dict[str, tuple[list[float], lis
     rows = [row for row in found[f"{name}: solvers"]["rows"] if "median" in row]
     for library, count in _SHOWN.items():
         own = [row for row in rows if row["library"] == library]
-        best = [row["solver"] for row in sorted(own, key=lambda row: row["median"]) if row["calls"] == _AT][:count]
-        for solver in best:
+        ranked = sorted((row for row in own if row["calls"] == _AT), key=lambda row: row["median"], reverse=True)
+        # two names of one method have the same error: one line
+        best = {f"{row['median']:.6e}": row["solver"] for row in ranked}
+        for solver in [*reversed(best.values())][:count]:
             of = sorted((row["calls"], row["median"]) for row in own if row["solver"] == solver)
             lines[f"{library} {solver}"] = [n for n, _ in of], [error for _, error in of]
     return lines

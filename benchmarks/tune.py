@@ -74,7 +74,7 @@ def best_untuned(model: Callable[..., Tensor], x: Tensor, ends: Tensor, n: int, 
 
 
 Row = dict[str, Any]
-#: a profile and the seconds that tuning took
+#: a profile and the processor's seconds that tuning took
 Tuned = tuple[Profile, float]
 
 
@@ -110,9 +110,9 @@ def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator
     fresh = problem.start(frame, sigma_max, _FRESH, 2)
     ends = problem.exact(fresh, frame, [sigma_max, 0.0])[-1]
     range_: dict[str, Any] = {"frame": frame, "sigma_max": sigma_max, "sigma_min": sigma_min}
-    since = time.perf_counter()
+    since = time.process_time()
     profile = fewstep.tune(model, noise, calls, teacher_last="regular", **range_)
-    return _rows((profile, time.perf_counter() - since), model, fresh, ends, frame)
+    return _rows((profile, time.process_time() - since), model, fresh, ends, frame)
 
 
 def _pictures(name: str, count: int, seed: int, size: int = 32) -> Tensor:
@@ -125,12 +125,12 @@ def _tuned_network(name: str, guidance: float, calls: Sequence[int], classes: Se
         return denoiser(name, y, guidance)(x, sigma)
 
     sigma_max, sigma_min = RANGES[name]
-    since = time.perf_counter()
+    since = time.process_time()
     profile = fewstep.tune(
         model, _pictures(name, _TUNED_ON, 0), calls, frame=name, sigma_max=sigma_max, sigma_min=sigma_min, batch=32,
         extra_args=lambda rows: {"y": [classes[i % len(classes)] for i in rows.tolist()]},
     )  # fmt: skip
-    return profile, time.perf_counter() - since
+    return profile, time.process_time() - since
 
 
 def _on_fresh(
