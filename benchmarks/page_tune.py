@@ -36,7 +36,10 @@ published plan that tuning had to beat and would have kept: above 1 its choice w
 
 
 _ABOUT = {
-    "network": ["Tuned on 96 pictures, measured on 24 others against 320 calls. Time is the processor's for tuning all three, on one thread."],
+    "network": [
+        "Tuned on 96 pictures, measured on 24 others against 320 calls. Time is the processor's for tuning all three, "
+        "on one thread."
+    ],
     "transfer": ["Tuned at guidance 4 on the first five classes; used as the row says, on 16 pictures."],
 }
 
