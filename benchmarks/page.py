@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import page_exact, page_networks, page_tune
+from . import page_exact, page_networks, page_readme, page_tune
 from .results import get
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,8 +34,14 @@ def page(images: Path) -> str:
     return "\n\n".join([_HEAD, *(PARTS[name](each, images) for name, each in found.items() if each)]) + "\n"
 
 
+def readme() -> str:
+    """The README with its lines on benchmarks."""
+    return page_readme.put((ROOT / "README.md").read_text(), page_readme.text(get("exact"), get("tune")))
+
+
 def main() -> None:
     (ROOT / "docs" / "benchmarks.md").write_text(page(ROOT / "docs" / "img"))
+    (ROOT / "README.md").write_text(readme())
 
 
 if __name__ == "__main__":
