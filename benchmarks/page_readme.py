@@ -26,7 +26,7 @@ def text(exact: dict[str, Any], tune: dict[str, Any]) -> str:
             "![Error over model calls: auto, and the best of each library](docs/img/bench-exact.png)",
             "",
             "Error on problems with exact solutions, over that of the best rival on the levels that suit it best;",
-            "geometric means (eight problems that made no rule of `auto`; nine for tuning, on noise that it had not seen):",
+            "geometric means (eight problems that made no rule of `auto`; nine for tuning, on noise it never saw):",
             "",
             table(["", *(f"{n} calls" for n in _CALLS)], lines),
         ]

@@ -40,6 +40,10 @@ class Planned(Protocol):
         """What the progress bar is called while that plan runs."""
         ...
 
+    def words(self, plan: Plan) -> tuple[str, ...]:
+        """What `auto` took for a plan, in words; none where the person chose."""
+        ...
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -76,6 +76,9 @@ class Tuned:
     def label(self, plan: Plan) -> str:
         return f"{PREFIX}{self.name}"
 
+    def words(self, plan: Plan) -> tuple[str, ...]:
+        return ()
+
     @property
     def levels(self) -> list[float]:
         """The plan's levels as the host passes them on: float32."""

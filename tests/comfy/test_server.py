@@ -132,14 +132,14 @@ def test_the_page_is_told_what_auto_took(listener: Any) -> None:
     how, events = listener.run(pictures(graph))
     assert how == "execution_success", events[-1]
     outputs = {data["node"]: data["output"] for event, data in events if event == "executed"}
-    assert outputs["whole"]["fewstep_plot"][0]["chosen"] == ["auto: flow_ab2", "auto: sgm_uniform"]
+    assert outputs["whole"]["fewstep_plot"][0]["chosen"] == ["auto: dpm_solver_2m", "auto: beta"]
     assert outputs["sigmas"]["fewstep_plot"][0]["chosen"] == ["auto: beta"]
     (told,) = [data["plot"] for event, data in events if event == "fewstep.plot"]
-    assert (told["chosen"], told["total"]) == (["auto: flow_ab2"], 5)
+    assert (told["chosen"], told["total"]) == (["auto: dpm_solver_2m"], 5)
     # and before the run the page is answered the same
     body = {"sampler_name": "auto", "scheduler": "auto", "steps": 5, "cfg": 7.0, "range": "flow"}
     status, answer = listener.server.post("/fewstep/plan", body)
-    assert (status, answer["chosen"]) == (200, ["auto: flow_ab2", "auto: sgm_uniform"])
+    assert (status, answer["chosen"]) == (200, ["auto: dpm_solver_2m", "auto: beta"])
 
 
 def test_nodes_give_the_page_their_plots(listener: Any) -> None:

@@ -95,7 +95,7 @@ def test_automatic_is_right_on_flow(host: Host, flow: str) -> None:
 @pytest.mark.parametrize("cfg", [1.0, 7.0])
 def test_auto_makes_each_call(host: Host, flow: str, cfg: float) -> None:
     picture = host.picture(sampler_name="Fewstep Auto", scheduler="Automatic", steps=6, cfg_scale=cfg)
-    taken = "flow_ab3 on beta" if cfg == 1.0 else "flow_ab2 on sgm_uniform"
+    taken = "flow_ab3 on beta" if cfg == 1.0 else "dpm_solver_2m on beta"
     assert picture.parameters["Fewstep auto"] == taken
     assert len(host.calls()) == 6
 
