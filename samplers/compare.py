@@ -195,7 +195,8 @@ def _comparing(
     if resume is None:
         calls += len(task.teacher) + len(task.other)
     log = _Log(len(samples) * calls + (min(samples.batch, len(samples)) if warm else 0))
-    answers = yield from told(fingerprint(samples, task.where), lambda _: log.progress("reference"))
+    batch = min(samples.batch, len(samples))
+    answers = yield from told(fingerprint(samples, task.where, batch), lambda _: log.progress("reference"))
     if resume is not None and not resume.fingerprint.same(answers):
         raise ValueError(
             "the comparison to go on with was made with another model, or another prompt or guidance: its answers "

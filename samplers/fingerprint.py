@@ -38,21 +38,27 @@ class Fingerprint:
     answers: Tensor
 
     def distance(self, other: Fingerprint) -> float:
-        """Relative distance of another's answers to the same probe."""
-        return float((other.answers - self.answers).norm() / self.answers.norm())
+        """Relative distance of another's answers to the same probe; inf for those to another probe."""
+        if (other.shape, other.answers.shape) != (self.shape, self.answers.shape):
+            return math.inf
+        between = float((other.answers - self.answers).norm())
+        return between / float(self.answers.norm()) if between else 0.0  # answers may be all 0
 
     def same(self, other: Fingerprint) -> bool:
         """Whether another's answers to the same probe are the same but for rounding."""
         return self.distance(other) <= _SAME
 
 
-def fingerprint(samples: Samples, where: NoiseRange) -> Work[Fingerprint]:
-    """That of the model that samples ask, with the arguments of the first of them."""
-    first = samples.taken(0, 1)
+def fingerprint(samples: Samples, where: NoiseRange, copies: int = 1) -> Work[Fingerprint]:
+    """That of the model that samples ask, with the arguments of the first of them.
+
+    copies  of the probe in a call, with the arguments of as many samples: a model may hold conditions for a batch
+    """
+    first = samples.taken(0, copies)
     shape, sigmas = tuple(first.x.shape[1:]), probe_sigmas(where)
-    extra = first.arguments(slice(0, 1))
-    found = ask(first.asking, where.frame, shape, sigmas, extra, first.device, first.x.dtype)
-    yield len(sigmas)
+    extra = first.arguments(slice(0, copies))
+    found = ask(first.asking, where.frame, shape, sigmas, extra, first.device, first.x.dtype, copies)
+    yield len(sigmas) * copies
     return found
 
 
@@ -72,17 +78,18 @@ def ask(
     extra_args: Mapping[str, Any],
     device: torch.device | str,
     dtype: torch.dtype,
+    copies: int = 1,
 ) -> Fingerprint:
-    """A model's fingerprint: a call with one sample at each of the sigmas."""
+    """A model's fingerprint: a call with copies of the probe at each of the sigmas, whose first answer counts."""
     generator = torch.Generator().manual_seed(_SEED)
     probe = torch.randn(1, *shape, generator=generator)
     rows = []
     for host in sigmas:
-        x = (frame.level(host).sigma * probe).to(device, dtype)
+        x = (frame.level(host).sigma * probe).to(device, dtype).repeat(copies, *[1] * len(shape))
         wide = torch.promote_types(dtype, torch.float32)
         with torch.no_grad():
-            denoised = model(x, torch.full((1,), host, device=device, dtype=wide), **extra_args)
-        flat = denoised.to("cpu", torch.float64).flatten()
+            denoised = model(x, torch.full((copies,), host, device=device, dtype=wide), **extra_args)
+        flat = denoised[:1].to("cpu", torch.float64).flatten()
         step = -(-len(flat) // _NUMBERS)
         rows.append(flat[::step])
     return Fingerprint(tuple(shape), tuple(sigmas), torch.stack(rows))

@@ -111,6 +111,11 @@ class Profile:
                     f"{getattr(new, name)!r}; begin another profile"
                 )
         resume.check_frame(task.frame)
+        if time_key(resume.frame.time) != time_key(task.frame.time):
+            raise ValueError(
+                f"the profile to go on with has time map {resume.frame.time!r:.80}, but now it is "
+                f"{task.frame.time!r:.80}; begin another profile"
+            )
         return resume
 
     def with_entry(self, entry: Entry) -> Profile:
@@ -225,6 +230,14 @@ def time_record(time: times.TimeMap) -> dict[str, Any]:
     if _TIMES.get(kind.__name__) is not kind:
         raise ValueError(f"a time map of type {kind.__name__} cannot be saved; expected one of {', '.join(_TIMES)}")
     return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}
+
+
+def time_key(time: times.TimeMap) -> object:
+    """What two equal time maps have in common: two tables of the same numbers are two objects."""
+    try:
+        return json.dumps(time_record(time))
+    except ValueError:  # a map of the caller's own
+        return time
 
 
 def frame_of_record(name: str, record: Mapping[str, Any]) -> Frame:

@@ -24,6 +24,7 @@ from fewstep.samplers.profile_folder import profile_folder, profile_names, profi
 from fewstep.samplers.samples import Samples
 from fewstep.samplers.task import STARTS, Setting, Task, split
 from fewstep.samplers.teacher import teacher_plan
+from fewstep.samplers.times import EDM
 from fewstep.samplers.tune import Progress, tuning
 from harness import finish
 
@@ -286,6 +287,13 @@ def test_a_stop_keeps_the_plans_that_are_done() -> None:
     assert again.plan(4) is kept.plan(4)
     with pytest.raises(ValueError, match="sigma_min"):
         next(tuning(replace(task, sigma_min=0.05), PROBLEM.model("ve"), noise, resume=kept))
+
+    with pytest.raises(ValueError, match="another model"):
+        finish(tuning(task, replace(PROBLEM, seed=99).model("ve"), noise, resume=kept))
+    with pytest.raises(ValueError, match="sizes"):
+        finish(tuning(task, lambda x, sigma: 0.5 * x, noise[:, None], resume=kept))
+    with pytest.raises(ValueError, match="time map"):
+        next(tuning(replace(task, frame=fewstep.frame("ve", EDM())), PROBLEM.model("ve"), noise, resume=kept))
 
     class StoppedError(Exception):
         pass
