@@ -23,6 +23,8 @@ Tensor = torch.Tensor
 
 _SEED = 20240229
 _NUMBERS = 64
+#: numbers in a probe: more than any latent has
+_LARGEST = 2**31
 #: shares of the way in t = sigma/(alpha + sigma): in the middle, where answers say most of a model
 _PLACES = (0.35, 0.5, 0.65)
 #: relative distance of one model's answers in bfloat16 and float32: 0.02 at most on the demo networks
@@ -37,12 +39,24 @@ class Fingerprint:
     sigmas: tuple[float, ...]
     answers: Tensor
 
+    def __post_init__(self) -> None:
+        """ValueError for what cannot have been asked, as in a file that was edited."""
+        sizes = all(type(size) is int and size > 0 for size in self.shape) and math.prod(self.shape) <= _LARGEST
+        levels = all(type(sigma) is float and math.isfinite(sigma) for sigma in self.sigmas)
+        answers = self.answers.ndim == 2 and self.answers.is_floating_point() and self.answers.numel() > 0
+        if not (sizes and levels and answers and len(self.answers) == len(self.sigmas)):
+            raise ValueError(
+                f"a fingerprint of shape {self.shape!r:.80} at sigmas {self.sigmas!r:.80} has answers "
+                f"{tuple(self.answers.shape)}, {self.answers.dtype}"
+            )
+
     def distance(self, other: Fingerprint) -> float:
         """Relative distance of another's answers to the same probe; inf for those to another probe."""
         if (other.shape, other.answers.shape) != (self.shape, self.answers.shape):
             return math.inf
         between = float((other.answers - self.answers).norm())
-        return between / float(self.answers.norm()) if between else 0.0  # answers may be all 0
+        size = float(self.answers.norm())  # answers may be all 0
+        return between / size if size else math.inf if between else 0.0
 
     def same(self, other: Fingerprint) -> bool:
         """Whether another's answers to the same probe are the same but for rounding."""

@@ -415,7 +415,11 @@ def test_tuned_plans_are_settings_with_levels_of_their_own(tmp_path: Path, monke
         ({"reference_calls": 1}, "reference_calls is 1"),
         ({"keep": 0}, "keep is 0"),
         ({"within": 0.0}, "within is 0.0"),
+        ({"within": math.inf}, "within is inf"),
+        ({"guidance": math.nan}, "guidance is nan"),
         ({"batch": 0}, "batch is 0"),
+        ({"batch": 2.5}, "batch is 2.5"),
+        ({"noise": torch.zeros(0, 4)}, "at least one sample"),
         ({"end": "nought"}, "unknown end 'nought'"),
         ({"noise": torch.zeros(4)}, "expected floating-point states"),
         ({"reference_last": "regulr"}, "'regulr'"),
@@ -547,8 +551,36 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "99"})
     with pytest.raises(ValueError, match="format is 99"):
         fewstep.load_comparison(path)
-    save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "1", "comparison": "{}"})
-    with pytest.raises(ValueError, match="is damaged"):
+    for words in ("{}", "[" * 100_000):
+        save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "1", "comparison": words})
+        with pytest.raises(ValueError, match="is damaged"):
+            fewstep.load_comparison(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(within="near"),
+        lambda record: record["reference"].update(uncertainty=None),
+        lambda record: record["rows"][0].update(calls="many"),
+        lambda record: record["rows"][0].update(series=None),
+        lambda record: record["rows"][0].update(options=[]),
+        lambda record: record["rows"][0].update(seconds="few"),
+        lambda record: record["fingerprint"].update(shape=[-1]),
+        lambda record: record["fingerprint"].update(sigmas=[]),
+    ],
+)
+def test_edited_files_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = usual("ve").save(tmp_path / "c.safetensors")
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata())
+    record = json.loads(metadata["comparison"])
+    change(record)
+    save_file(load_file(path), path, {**metadata, "comparison": json.dumps(record)})
+    with pytest.raises(ValueError, match="is damaged, or was edited"):
         fewstep.load_comparison(path)
 
 
