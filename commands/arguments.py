@@ -107,12 +107,16 @@ def _tuned_plan(args: argparse.Namespace, frame: str | None, identity: Callable[
     return profile.plan(args.calls)
 
 
+#: more of them are nobody's wish, and soon more than memory holds
+_MOST_PICTURES = 100_000
+
+
 def check_numbers(count: int, seed: int, guidance: float) -> None:
     """ValueError for numbers that no run can have."""
     if not math.isfinite(guidance):
         raise ValueError(f"--guidance is {guidance}, expected a finite number; 1 is none, 2 suits these networks")
-    if count < 1:
-        raise ValueError(f"--count is {count}, expected 1 or more pictures")
+    if not 1 <= count <= _MOST_PICTURES:
+        raise ValueError(f"--count is {count}, expected 1 to {_MOST_PICTURES} pictures")
     if not 0 <= seed < 2**63:
         raise ValueError(f"--seed is {seed}, expected a whole number in 0..2^63 - 1")
 

@@ -70,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
     from ..samplers.comparison_file import load_comparison
 
     saved = out / "comparison.safetensors"
-    known = load_comparison(saved) if saved.is_file() else None
+    try:
+        known = load_comparison(saved) if saved.is_file() else None
+    except ValueError as error:
+        raise ValueError(f"{error}: give another --out, or delete it") from error
     seen = _Seen(saved, known, tqdm(desc=f"compare on {args.model}", unit="call", disable=args.json, delay=0.01))
     try:
         found = models.compared(
@@ -103,9 +106,14 @@ class _Seen:
     """What was seen of a comparison so far, kept in a file."""
 
     def __init__(self, saved: Path, known: Comparison | None, bar: Any) -> None:
-        self.saved, self.found, self.bar = saved, known, bar
+        self.saved, self.found, self.bar, self.begun = saved, known, bar, False
 
     def turn(self, progress: Progress) -> None:
+        if not self.begun:  # the arguments are known to be good, and little work is done
+            from ..samplers.tensor_file import check_writable
+
+            check_writable(self.saved)
+            self.begun = True
         self.bar.total = progress.most
         self.bar.set_postfix_str(progress.message or progress.stage, refresh=False)
         self.bar.update(progress.done - self.bar.n)

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from ..demo.networks import CLASSES
     from ..samplers.level import frame as make_frame
     from ..samplers.task import Task
+    from ..samplers.tensor_file import check_writable
     from ..samplers.times import sigma_range
     from .profiles import record
 
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     left = tuple(n for n in calls if profile is None or n not in profile.entries)
     facts: dict[str, Any] = {"model": args.model, "cost": None, "evaluations": 0, "seconds": 0.0}
     if profile is None or left:
+        check_writable(path)
         task = replace(task, calls=left)
         cost = task.cost(args.count)
         if not args.json:

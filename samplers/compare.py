@@ -13,6 +13,7 @@ import time as clock
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
+from numbers import Real
 from statistics import median
 
 import torch
@@ -141,8 +142,10 @@ def comparing(
     for name, value, low in (("reference_calls", reference_calls, 2), ("keep", keep, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{name} is {value!r}, expected a whole number from {low}")
-    if within is not None and not within > 0.0:
-        raise ValueError(f"within is {within!r}, expected a distance above 0, or None")
+    if within is not None and not (_is_finite(within) and within > 0.0):
+        raise ValueError(f"within is {within!r}, expected a finite distance above 0, or None")
+    if not _is_finite(guidance):
+        raise ValueError(f"guidance is {guidance!r}, expected a finite number; 1 is none, 0 not known")
     where = NoiseRange(make_frame(frame, time), float(sigma_max), float(sigma_min), end)
     check_frame(model, where.frame)
     asked = candidates(settings, where, guidance)
@@ -155,6 +158,10 @@ def comparing(
     if resume is not None:
         task.check(resume)
     return _comparing(task, asked, samples, resume)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class _Log:
@@ -195,7 +202,8 @@ def _comparing(
     if resume is None:
         calls += len(task.teacher) + len(task.other)
     log = _Log(len(samples) * calls + (min(samples.batch, len(samples)) if warm else 0))
-    answers = yield from told(fingerprint(samples, task.where), lambda _: log.progress("reference"))
+    batch = min(samples.batch, len(samples))
+    answers = yield from told(fingerprint(samples, task.where, batch), lambda _: log.progress("reference"))
     if resume is not None and not resume.fingerprint.same(answers):
         raise ValueError(
             "the comparison to go on with was made with another model, or another prompt or guidance: its answers "

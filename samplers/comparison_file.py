@@ -23,6 +23,8 @@ _KIND = "fewstep_comparison"
 _TEXTS = ("guidance", "within", "key", "machine", "keep", "conditions", "versions")
 _OF_ROW = ("name", "series", "solver", "schedule", "calls", "notes", "reason", "seconds", "plan_key")
 
+_ROW_STRINGS = ("name", "series", "solver", "schedule", "reason", "plan_key")
+
 
 def save(comparison: Comparison, path: str | Path) -> Path:
     """Writes it whole or not at all; returns where."""
@@ -64,8 +66,10 @@ def load_comparison(path: str | Path) -> Comparison:
         what = "it is not a comparison of fewstep" if version is None else f"its format is {version}, known is {FORMAT}"
         raise ValueError(f"{where} cannot be used: {what}")
     try:
-        return _of(json.loads(metadata["comparison"]), tensors)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        found = _of(json.loads(metadata["comparison"]), tensors)
+        _ = str(found), found.json()  # what they are made of is sound
+        return found
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{where} is damaged, or was edited: {type(error).__name__}: {error}") from error
 
 
@@ -76,10 +80,14 @@ def _of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Comparison:
     rows = []
     for i, each in enumerate(record["rows"]):
         texts = {name: each[name] for name in _OF_ROW} | {"notes": tuple(each["notes"])}
+        if not all(isinstance(each[name], str) for name in _ROW_STRINGS):
+            raise ValueError(f"row {i} is not named by strings")
         steps = tuple(StepError(**step) for step in each["steps"])
         errors, shown = (tensors.get(f"{i}.{name}") for name in ("errors", "shown"))
         if errors is not None and errors.shape != (len(tensors["ends"]),):
             raise ValueError(f"row {i} has errors of shape {tuple(errors.shape)}")
+        if shown is not None and (not len(shown) or shown.shape[1:] != tensors["ends"].shape[1:]):
+            raise ValueError(f"row {i} shows samples of shape {tuple(shown.shape)}")
         rows.append(Row(**texts, options=each["options"], errors=errors, steps=steps, shown=shown))
     return Comparison(
         range=NoiseRange(frame, float(sigma_max), float(sigma_min), end),

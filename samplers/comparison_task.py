@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from .comparison import Comparison, Reference
-from .level import Frame
 from .noise_range import NoiseRange
 from .plan import Plan
-from .profile import time_record
+from .profile import time_key
 from .report import record
 
 Tensor = torch.Tensor
@@ -51,7 +50,7 @@ class ComparisonTask:
         pairs: dict[str, tuple[Any, Any]] = {
             "a hash of its noise": (resume.key, self.key),
             "frame": (resume.range.frame.name, self.where.frame.name),
-            "time map": (_time(resume.range.frame), _time(self.where.frame)),
+            "time map": (time_key(resume.range.frame.time), time_key(self.where.frame.time)),
             "guidance": (resume.guidance, self.guidance),
             "conditions": (resume.conditions, self.conditions),
             "reference": (str(resume.reference), str(mine)),
@@ -66,14 +65,6 @@ class ComparisonTask:
                     f"the comparison to go on with has {name} {texts[0]}, but now it is {texts[1]}; "
                     "leave resume out to begin again"
                 )
-
-
-def _time(frame: Frame) -> object:
-    """What two equal time maps have in common: two tables of the same numbers are two objects."""
-    try:
-        return json.dumps(time_record(frame.time))
-    except ValueError:  # a map of the caller's own
-        return frame.time
 
 
 def _named(plan: Plan) -> str:

@@ -62,7 +62,7 @@ class Report:
     def __call__(self, step: Step) -> None:
         """Takes a step of the run; computes on its device and reads nothing back.
 
-        Raises ValueError for a step of another plan, or out of turn.
+        Raises ValueError for a step out of turn, or at another level than the plan's.
         """
         if not isinstance(step, Step):
             raise ValueError(f"a report takes the steps of fewstep.run or fewstep.steps, got a {type(step).__name__}")
@@ -119,7 +119,8 @@ class Report:
     @property
     def steps(self) -> list[StepError]:
         """One for each call of the plan."""
-        medians = self.samples.median(1).values.tolist()
+        # a sample that ends in NaN errs as much as can be, and takes nothing from the others
+        medians = self.samples.nan_to_num(nan=math.inf, posinf=math.inf).median(1).values.tolist()
         known = zip(medians, self._estimates, strict=True)
         return [*_rows(self.plan, [error if each else None for error, each in known])]
 
@@ -188,6 +189,8 @@ def told(steps: Sequence[StepError]) -> str:
     """In words: the step with most of the error, and those that contribute little."""
     known = [each for each in steps if each.share is not None]
     if not known:
+        if any(each.order > 1 and not each.stage for each in steps):
+            return "the run ended in NaN or inf, so nothing is known of the errors"
         return "no step has a lower order to compare with, so nothing is known of the errors"
     if not any(each.error for each in known):
         return "the errors of all steps are 0"

@@ -23,6 +23,8 @@ Tensor = torch.Tensor
 
 _SEED = 20240229
 _NUMBERS = 64
+#: numbers in a probe: more than any latent has
+_LARGEST = 2**31
 #: shares of the way in t = sigma/(alpha + sigma): in the middle, where answers say most of a model
 _PLACES = (0.35, 0.5, 0.65)
 #: relative distance of one model's answers in bfloat16 and float32: 0.02 at most on the demo networks
@@ -37,22 +39,40 @@ class Fingerprint:
     sigmas: tuple[float, ...]
     answers: Tensor
 
+    def __post_init__(self) -> None:
+        """ValueError for what cannot have been asked, as in a file that was edited."""
+        sizes = all(type(size) is int and size > 0 for size in self.shape) and math.prod(self.shape) <= _LARGEST
+        levels = all(type(sigma) is float and math.isfinite(sigma) for sigma in self.sigmas)
+        answers = self.answers.ndim == 2 and self.answers.is_floating_point() and self.answers.numel() > 0
+        if not (sizes and levels and answers and len(self.answers) == len(self.sigmas)):
+            raise ValueError(
+                f"a fingerprint of shape {self.shape!r:.80} at sigmas {self.sigmas!r:.80} has answers "
+                f"{tuple(self.answers.shape)}, {self.answers.dtype}"
+            )
+
     def distance(self, other: Fingerprint) -> float:
-        """Relative distance of another's answers to the same probe."""
-        return float((other.answers - self.answers).norm() / self.answers.norm())
+        """Relative distance of another's answers to the same probe; inf for those to another probe."""
+        if (other.shape, other.answers.shape) != (self.shape, self.answers.shape):
+            return math.inf
+        between = float((other.answers - self.answers).norm())
+        size = float(self.answers.norm())  # answers may be all 0
+        return between / size if size else math.inf if between else 0.0
 
     def same(self, other: Fingerprint) -> bool:
         """Whether another's answers to the same probe are the same but for rounding."""
         return self.distance(other) <= _SAME
 
 
-def fingerprint(samples: Samples, where: NoiseRange) -> Work[Fingerprint]:
-    """That of the model that samples ask, with the arguments of the first of them."""
-    first = samples.taken(0, 1)
+def fingerprint(samples: Samples, where: NoiseRange, copies: int = 1) -> Work[Fingerprint]:
+    """That of the model that samples ask, with the arguments of the first of them.
+
+    copies  of the probe in a call, with the arguments of as many samples: a model may hold conditions for a batch
+    """
+    first = samples.taken(0, copies)
     shape, sigmas = tuple(first.x.shape[1:]), probe_sigmas(where)
-    extra = first.arguments(slice(0, 1))
-    found = ask(first.asking, where.frame, shape, sigmas, extra, first.device, first.x.dtype)
-    yield len(sigmas)
+    extra = first.arguments(slice(0, copies))
+    found = ask(first.asking, where.frame, shape, sigmas, extra, first.device, first.x.dtype, copies)
+    yield len(sigmas) * copies
     return found
 
 
@@ -72,17 +92,18 @@ def ask(
     extra_args: Mapping[str, Any],
     device: torch.device | str,
     dtype: torch.dtype,
+    copies: int = 1,
 ) -> Fingerprint:
-    """A model's fingerprint: a call with one sample at each of the sigmas."""
+    """A model's fingerprint: a call with copies of the probe at each of the sigmas, whose first answer counts."""
     generator = torch.Generator().manual_seed(_SEED)
     probe = torch.randn(1, *shape, generator=generator)
     rows = []
     for host in sigmas:
-        x = (frame.level(host).sigma * probe).to(device, dtype)
+        x = (frame.level(host).sigma * probe).to(device, dtype).repeat(copies, *[1] * len(shape))
         wide = torch.promote_types(dtype, torch.float32)
         with torch.no_grad():
-            denoised = model(x, torch.full((1,), host, device=device, dtype=wide), **extra_args)
-        flat = denoised.to("cpu", torch.float64).flatten()
+            denoised = model(x, torch.full((copies,), host, device=device, dtype=wide), **extra_args)
+        flat = denoised[:1].to("cpu", torch.float64).flatten()
         step = -(-len(flat) // _NUMBERS)
         rows.append(flat[::step])
     return Fingerprint(tuple(shape), tuple(sigmas), torch.stack(rows))

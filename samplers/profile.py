@@ -21,6 +21,8 @@ from .fingerprint import Fingerprint, ask
 from .judgement import Gain
 from .level import Frame, read_levels, read_sigmas
 from .level import frame as make_frame
+from .names import nearest
+from .noise_range import ENDS
 from .plan import Plan
 from .plan_tensors import plan_of_tensors, plan_tensors
 from .profile_folder import profile_names, profile_path
@@ -111,6 +113,11 @@ class Profile:
                     f"{getattr(new, name)!r}; begin another profile"
                 )
         resume.check_frame(task.frame)
+        if time_key(resume.frame.time) != time_key(task.frame.time):
+            raise ValueError(
+                f"the profile to go on with has time map {resume.frame.time!r:.80}, but now it is "
+                f"{task.frame.time!r:.80}; begin another profile"
+            )
         return resume
 
     def with_entry(self, entry: Entry) -> Profile:
@@ -227,6 +234,14 @@ def time_record(time: times.TimeMap) -> dict[str, Any]:
     return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}
 
 
+def time_key(time: times.TimeMap) -> object:
+    """What two equal time maps have in common: two tables of the same numbers are two objects."""
+    try:
+        return json.dumps(time_record(time))
+    except ValueError:  # a map of the caller's own
+        return time
+
+
 def frame_of_record(name: str, record: Mapping[str, Any]) -> Frame:
     """The frame with the time map of a record; the frame's own object where that is the same map."""
     values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in record.items()}
@@ -257,7 +272,7 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
         raise ValueError(f"{where} cannot be used: {what}")
     try:
         profile = _profile_of(json.loads(metadata["profile"]), tensors)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{where} is damaged, or was edited: {type(error).__name__}: {error}; tune again") from error
     if frame is not None:
         profile.check_frame(frame)
@@ -282,6 +297,9 @@ def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Pro
             raise ValueError(f"the plan of {n} calls has {len(plan)}, or adds noise")
         gain = Gain(**{name: _number(value) for name, value in entry["gain"].items()})
         values = {name: entry[name] for name in _ENTRY_FIELDS}
+        for name in ("error", "published_error", "teacher_distance"):
+            _number(values[name])
+        _kinds(values, {"tuned": bool, "published": str})
         entries[n] = Entry(plan=plan, gain=gain, **values)
     given = record["fingerprint"]
     mine = None
@@ -290,6 +308,9 @@ def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Pro
     values = {name: record[name] for name in _FIELDS}
     for name in ("sigma_max", "sigma_min"):
         _number(values[name])
+    _kinds(values, {"end": str, "identity": str, "conditions": str, "settings": dict, "versions": dict})
+    if values["end"] not in ENDS:
+        raise ValueError(nearest("end", values["end"], ENDS))
     return Profile(frame=frame, entries=dict(sorted(entries.items())), fingerprint=mine, **values)
 
 
@@ -297,3 +318,9 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         raise ValueError(f"got {value!r}, expected a number")
     return float(value)
+
+
+def _kinds(values: Mapping[str, Any], expected: Mapping[str, type]) -> None:
+    for name, kind in expected.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name} is {values[name]!r:.80}, expected a {kind.__name__}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -61,7 +62,9 @@ def check_noise(noise: Tensor, batch: int | None) -> None:
         raise ValueError(
             f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point states [S, ...]"
         )
-    if batch is not None and batch < 1:
+    if not noise.numel():
+        raise ValueError(f"noise has shape {tuple(noise.shape)}, expected at least one sample of at least one number")
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, Integral) or batch < 1):
         raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
 
 

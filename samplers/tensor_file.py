@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 
@@ -23,6 +24,18 @@ def write_file(where: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     finally:
         unfinished.unlink(missing_ok=True)
     return where
+
+
+def check_writable(where: Path) -> None:
+    """Makes a file's folder; ValueError if no file can be written there, before the work whose result it is to hold."""
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=where.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{where} cannot be written: {error.strerror or error}; choose a folder that you may write to"
+        ) from error
 
 
 def read_file(where: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -120,9 +120,14 @@ def tuning(
     left = [n for n in task.calls if n not in log.profile.entries]
     if not left:
         return log.profile
-    if not log.profile.fingerprint:
-        found = yield from log.drive("teacher", 0, fingerprint(everything, task.range))
-        log.profile = replace(log.profile, fingerprint=found)
+    found = yield from log.drive("teacher", 0, fingerprint(everything, task.range))
+    begun = log.profile.fingerprint
+    if begun is not None and not begun.same(found):
+        raise ValueError(
+            "the profile to go on with was made for another model, or for other conditions or sizes: the answers "
+            f"differ by {100.0 * begun.distance(found):.0f} %; begin another profile"
+        )
+    log.profile = replace(log.profile, fingerprint=begun or found)
     everything = yield from log.drive("teacher", 0, taught(everything, task.teacher(task.teacher_calls)))
     fitting = everything.taken(0, count)
     choosing = everything.taken(count, count + choose)

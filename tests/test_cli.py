@@ -236,7 +236,7 @@ def test_networks_know_their_classes(model: str) -> None:
         ("sample --model sd", ("unknown model 'sd'", "flow", "vp")),
         ("sample --classes shoe", ("unknown class 'shoe'", "sneaker")),
         ("sample --classes 10", ("unknown class '10'",)),
-        ("sample --count 0", ("--count is 0", "1 or more")),
+        ("sample --count 0", ("--count is 0", "1 to 100000")),
         ("sample --seed -1", ("--seed is -1",)),
         ("sample --guidance inf", ("--guidance is inf",)),
         ("sample --out .", ("--out",)),
@@ -245,7 +245,9 @@ def test_networks_know_their_classes(model: str) -> None:
         ("compare --count 0", ("--count is 0",)),
         ("compare --classes shoe", ("unknown class 'shoe'",)),
         ("compare --reference-calls 1", ("reference_calls is 1",)),
+        ("compare --count 1000000000", ("--count is 1000000000", "1 to 100000")),
         ("compare --within 0", ("within is 0.0",)),
+        ("compare --within inf", ("within is inf",)),
         ("compare flow_ab2", ("'flow_ab2'", "SOLVERS SCHEDULES CALLS")),
         ("train", ("train",)),
         ("", ("COMMAND",)),
@@ -390,6 +392,21 @@ def test_an_interrupted_compare_goes_on(capsys: pytest.CaptureFixture[str], monk
     most[0] = 10**9
     say(capsys, *words)
     assert len(asked) == 3 + 1 + 6
+
+
+def test_compare_says_before_the_work_what_is_wrong_with_its_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main([*COMPARED, "--json", "--out", str(tmp_path / "file" / "out")]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert "cannot be written" in captured.err
+    (tmp_path / "comparison.safetensors").write_bytes(b"torn")
+    assert cli.main([*COMPARED, "--json", "--out", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "give another --out, or delete it" in captured.err
 
 
 # --- demo ------------------------------------------------------------------------------------------------------------

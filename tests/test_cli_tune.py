@@ -192,6 +192,16 @@ def test_plot_draws_it_in_its_own_frame(capsys: pytest.CaptureFixture[str]) -> N
     assert Path("out", "plan.png").is_file()
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FEWSTEP_DATA", str(tmp_path / "file"))
+    status, out, err = answer(capsys, *SMALL, "--calls", "2")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "cannot be written" in err
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

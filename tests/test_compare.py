@@ -277,6 +277,26 @@ def test_conditions_follow_their_samples() -> None:
     assert torch.equal(found.rows[0].errors, whole.rows[0].errors)
 
 
+def test_a_model_that_holds_conditions_for_its_batch() -> None:
+    """As one of `fewstep.wrap` does, that has a prompt for each sample."""
+    conds = torch.linspace(0.5, 1.5, 4, dtype=torch.float64)[:, None]
+    one = {"y": torch.zeros_like(conds)}
+    model = fewstep.wrap(lambda x, t, y: x * y, "noise", cond={"y": conds}, uncond=one, cond_scale=2.0)
+    noise = 14.61 * torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = compared("ve", "ddim karras 3", model=model, noise=noise, reference_calls=10)
+    assert found.table[0]["status"] == "measured"
+
+
+def test_a_model_that_answers_zero_is_known_again() -> None:
+    settings, model = "ddim karras 3", torch.zeros_like
+
+    def asked(x: Tensor, sigma: Tensor) -> Tensor:
+        return model(x)
+
+    found = compared("ve", settings, 4, asked, reference_calls=10)
+    assert compared("ve", settings, 4, asked, reference_calls=10, resume=found).rows[0].name == found.rows[0].name
+
+
 def test_a_schedule_that_begins_lower_starts_from_the_noise_scaled_to_it() -> None:
     found = compared("ve", "ddim ddim_uniform 8", 6, reference_calls=30)
     row = found.rows[0]
@@ -395,7 +415,11 @@ def test_tuned_plans_are_settings_with_levels_of_their_own(tmp_path: Path, monke
         ({"reference_calls": 1}, "reference_calls is 1"),
         ({"keep": 0}, "keep is 0"),
         ({"within": 0.0}, "within is 0.0"),
+        ({"within": math.inf}, "within is inf"),
+        ({"guidance": math.nan}, "guidance is nan"),
         ({"batch": 0}, "batch is 0"),
+        ({"batch": 2.5}, "batch is 2.5"),
+        ({"noise": torch.zeros(0, 4)}, "at least one sample"),
         ({"end": "nought"}, "unknown end 'nought'"),
         ({"noise": torch.zeros(4)}, "expected floating-point states"),
         ({"reference_last": "regulr"}, "'regulr'"),
@@ -437,22 +461,22 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
     with pytest.raises(_Stop):
         compared("ve", settings, 8, model, callback=turn, **options)
     assert list(dict.fromkeys(each.stage for each in seen)) == ["reference", "check", "settings"]
-    # 3 calls for the fingerprint, the reference and its check, and two settings
-    assert calls[0] == 3 + 8 * (20 + 10 + 3 + 5)
+    # 3 calls of a batch for the fingerprint, the reference and its check, and two settings
+    assert calls[0] == 3 * 4 + 8 * (20 + 10 + 3 + 5)
     assert seen[-1].done == 8 * (20 + 10 + 3 + 5)
     assert seen[-1].most == 8 * (20 + 10 + 16)
     path = seen[-1].comparison.save(tmp_path / "c.safetensors")
     calls[0] = 0
     found = compared("ve", settings, 8, model, resume=fewstep.load_comparison(path), **options)
     # the fingerprint, a first call that is not timed, and the settings that were left
-    assert calls[0] == 3 + 4 + 8 * (3 + 5)
+    assert calls[0] == 3 * 4 + 4 + 8 * (3 + 5)
     whole = compared("ve", settings, 8, model, **options)
     drop = ("seconds",)
     for one, other in zip(found.table, whole.table, strict=True):
         assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in other.items() if k not in drop}
     calls[0] = 0
     again = compared("ve", "dpmpp_2m karras 3,5", 8, model, resume=found, **options)
-    assert calls[0] == 3
+    assert calls[0] == 3 * 4
     assert [row["setting"] for row in again.table] == ["dpmpp_2m karras 3", "dpmpp_2m karras 5"]
 
 
@@ -527,8 +551,36 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "99"})
     with pytest.raises(ValueError, match="format is 99"):
         fewstep.load_comparison(path)
-    save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "1", "comparison": "{}"})
-    with pytest.raises(ValueError, match="is damaged"):
+    for words in ("{}", "[" * 100_000):
+        save_file({"ends": torch.zeros(2)}, path, {"fewstep_comparison": "1", "comparison": words})
+        with pytest.raises(ValueError, match="is damaged"):
+            fewstep.load_comparison(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(within="near"),
+        lambda record: record["reference"].update(uncertainty=None),
+        lambda record: record["rows"][0].update(calls="many"),
+        lambda record: record["rows"][0].update(series=None),
+        lambda record: record["rows"][0].update(options=[]),
+        lambda record: record["rows"][0].update(seconds="few"),
+        lambda record: record["fingerprint"].update(shape=[-1]),
+        lambda record: record["fingerprint"].update(sigmas=[]),
+    ],
+)
+def test_edited_files_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = usual("ve").save(tmp_path / "c.safetensors")
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata())
+    record = json.loads(metadata["comparison"])
+    change(record)
+    save_file(load_file(path), path, {**metadata, "comparison": json.dumps(record)})
+    with pytest.raises(ValueError, match="is damaged, or was edited"):
         fewstep.load_comparison(path)
 
 

@@ -307,6 +307,22 @@ def test_nan_is_no_error_and_no_json() -> None:
     assert [step["call"] for step in record["calls"]] == [1, 2, 3, 4]
 
 
+def test_a_sample_that_ends_in_nan_takes_nothing_from_the_others() -> None:
+    plan = fewstep.plan("dpmpp_2m", fewstep.schedule("karras", 5, frame="ve"), "ve")
+
+    def told(failing: int) -> Report:
+        report = fewstep.report(plan)
+        x = 14.61 * torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+        bad = torch.arange(5)[:, None] < failing
+        fewstep.run(plan, lambda x, s: torch.where(bad, math.nan, 0.3 * x.tanh()), x, callback=report)
+        return report
+
+    assert [each.error is None for each in told(2).steps] == [each.error is None for each in told(0).steps]
+    assert "most" in told(2).sentence
+    assert [each.error for each in told(3).steps] == [None] * 5
+    assert "NaN" in told(3).sentence
+
+
 def test_the_text_has_a_line_for_each_call() -> None:
     plan = fewstep.plan("dpm_solver_3s", fewstep.schedule("karras", 7))
     text = str(seen(plan))

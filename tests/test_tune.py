@@ -24,6 +24,7 @@ from fewstep.samplers.profile_folder import profile_folder, profile_names, profi
 from fewstep.samplers.samples import Samples
 from fewstep.samplers.task import STARTS, Setting, Task, split
 from fewstep.samplers.teacher import teacher_plan
+from fewstep.samplers.times import EDM
 from fewstep.samplers.tune import Progress, tuning
 from harness import finish
 
@@ -287,6 +288,13 @@ def test_a_stop_keeps_the_plans_that_are_done() -> None:
     with pytest.raises(ValueError, match="sigma_min"):
         next(tuning(replace(task, sigma_min=0.05), PROBLEM.model("ve"), noise, resume=kept))
 
+    with pytest.raises(ValueError, match="another model"):
+        finish(tuning(task, replace(PROBLEM, seed=99).model("ve"), noise, resume=kept))
+    with pytest.raises(ValueError, match="sizes"):
+        finish(tuning(task, lambda x, sigma: 0.5 * x, noise[:, None], resume=kept))
+    with pytest.raises(ValueError, match="time map"):
+        next(tuning(replace(task, frame=fewstep.frame("ve", EDM())), PROBLEM.model("ve"), noise, resume=kept))
+
     class StoppedError(Exception):
         pass
 
@@ -419,6 +427,13 @@ def numbers(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], N
         rewritten(lambda r: r["entries"]["5"]["gain"].update(ratio="good")),
         rewritten(lambda r: r["entries"]["5"]["plan"]["calls"][0].__setitem__(0, "tea")),
         rewritten(lambda r: r.update(sigma_max=None)),
+        rewritten(lambda r: r.update(end=0)),
+        rewritten(lambda r: r.update(settings=[])),
+        rewritten(lambda r: r["entries"]["5"].update(error=None)),
+        rewritten(lambda r: r["entries"]["5"].update(published=3)),
+        rewritten(lambda r: r["fingerprint"].update(shape=[-4])),
+        rewritten(lambda r: r["fingerprint"].update(sigmas=["high"])),
+        numbers(lambda t: t.update(fingerprint=torch.zeros(3))),
         numbers(lambda t: t.pop("5.weights")),
         numbers(lambda t: t["5.weights"].mul_(1.01)),
         numbers(lambda t: t["8.scale"].fill_(math.nan)),
