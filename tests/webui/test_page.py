@@ -365,7 +365,8 @@ def test_screenshot(page: Page) -> None:
     page.show_plan()
     shown(page, 10)
     # a machine of tests has no font for the signs on these buttons
-    page.page.add_style_tag(content="#txt2img_random_seed, #txt2img_reuse_seed, [id$=profiles_refresh] { visibility: hidden }")
+    signs = "#txt2img_random_seed, #txt2img_reuse_seed, [id$=profiles_refresh]"
+    page.page.add_style_tag(content=f"{signs} {{ visibility: hidden }}")
     page.page.mouse.move(0, 0)
     page.page.wait_for_timeout(1000)
     above = page.page.locator("#txt2img_settings").bounding_box()
