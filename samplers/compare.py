@@ -13,7 +13,6 @@ import time as clock
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from numbers import Real
 from statistics import median
 
 import torch
@@ -161,7 +160,7 @@ def comparing(
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class _Log:

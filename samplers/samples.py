@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -64,7 +63,7 @@ def check_noise(noise: Tensor, batch: int | None) -> None:
         )
     if not noise.numel():
         raise ValueError(f"noise has shape {tuple(noise.shape)}, expected at least one sample of at least one number")
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, Integral) or batch < 1):
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
 
 
