@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     except ValueError as error:
         if known is not None and "to go on with" in str(error):
-            raise ValueError(f"{saved} is of another comparison ({error}); give another --out, or delete it") from None
+            why = str(error).partition(";")[0]  # what follows is advice for Python
+            raise ValueError(f"{saved} is of another comparison ({why}); give another --out, or delete it") from None
         raise
     except KeyboardInterrupt:
         seen.bar.close()

@@ -172,9 +172,11 @@ class _Job:
     def work(self, asked: Asked) -> Work[str]:
         """Tunes, and writes the profile whenever a plan is done."""
         from ..samplers.samples import told
+        from ..samplers.tensor_file import check_writable
         from ..samplers.tune import tuning
         from . import inside
 
+        check_writable(self.path)
         self._compare(asked)
         cost = self._cost(asked)
         inside.say(self.node, cost)

@@ -48,7 +48,6 @@ class ComparisonTask:
         """ValueError if that belongs to another comparison."""
         mine = self.reference
         pairs: dict[str, tuple[Any, Any]] = {
-            "a hash of its noise": (resume.key, self.key),
             "frame": (resume.range.frame.name, self.where.frame.name),
             "time map": (time_key(resume.range.frame.time), time_key(self.where.frame.time)),
             "guidance": (resume.guidance, self.guidance),
@@ -58,9 +57,10 @@ class ComparisonTask:
         pairs |= {
             name: (getattr(resume.range, name), getattr(self.where, name)) for name in ("sigma_max", "sigma_min", "end")
         }
+        pairs["a hash of its noise"] = (resume.key, self.key)  # last, since it tells a reader the least
         for name, (old, new) in pairs.items():
             if old != new:
-                texts = [f"{value!r:.80}" for value in (old, new)]
+                texts = [f"{value!r:.160}" for value in (old, new)]
                 raise ValueError(
                     f"the comparison to go on with has {name} {texts[0]}, but now it is {texts[1]}; "
                     "leave resume out to begin again"

@@ -106,13 +106,13 @@ class Profile:
         )
         if resume is None:
             return new
+        resume.check_frame(task.frame)
         for name in ("sigma_max", "sigma_min", "end", "identity", "conditions", "settings"):
             if getattr(resume, name) != getattr(new, name):
                 raise ValueError(
                     f"the profile to go on with has {name} {getattr(resume, name)!r}, but now it is "
                     f"{getattr(new, name)!r}; begin another profile"
                 )
-        resume.check_frame(task.frame)
         if time_key(resume.frame.time) != time_key(task.frame.time):
             raise ValueError(
                 f"the profile to go on with has time map {resume.frame.time!r:.80}, but now it is "

@@ -292,6 +292,9 @@ def test_a_stop_keeps_the_plans_that_are_done() -> None:
         finish(tuning(task, replace(PROBLEM, seed=99).model("ve"), noise, resume=kept))
     with pytest.raises(ValueError, match="sizes"):
         finish(tuning(task, lambda x, sigma: 0.5 * x, noise[:, None], resume=kept))
+    flow = Task(fewstep.frame("flow"), *RANGES["flow"], (4,))
+    with pytest.raises(ValueError, match="frame 've'"):  # and not by its sigma_max
+        next(tuning(flow, PROBLEM.model("flow"), noise, resume=kept))
     with pytest.raises(ValueError, match="time map"):
         next(tuning(replace(task, frame=fewstep.frame("ve", EDM())), PROBLEM.model("ve"), noise, resume=kept))
 
