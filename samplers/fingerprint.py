@@ -103,6 +103,11 @@ def ask(
         wide = torch.promote_types(dtype, torch.float32)
         with torch.no_grad():
             denoised = model(x, torch.full((copies,), host, device=device, dtype=wide), **extra_args)
+        if denoised.shape != x.shape:
+            raise ValueError(
+                f"the model returned shape {tuple(denoised.shape)} for {tuple(x.shape)}, at sigma {host:g}; if it has "
+                "conditions for each sample, give them by extra_args=a function of the samples' numbers"
+            )
         flat = denoised[:1].to("cpu", torch.float64).flatten()
         step = -(-len(flat) // _NUMBERS)
         rows.append(flat[::step])

@@ -136,15 +136,16 @@ class Task:
         _ = self.range  # which checks the end
         if not self.calls:
             raise ValueError("calls is empty, expected a number of model calls, or several")
+        for name, low in (("rounds", 0), ("points", 2), ("teacher_calls", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise ValueError(f"{name} is {value!r}, expected a whole number of at least {low}")
         for n in self.calls:
             if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= self.teacher_calls // 3:
                 raise ValueError(
                     f"calls holds {n!r}, expected whole numbers from 2 to a third of teacher_calls "
                     f"({self.teacher_calls}); give a teacher of more calls to tune longer plans"
                 )
-        for name, low in (("rounds", 0), ("points", 2)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected at least {low}")
         self.teacher(self.teacher_calls)  # checks the range of sigmas and teacher_last
         for n in self.calls:
             if not self.plans(self.beaten, n):

@@ -92,9 +92,8 @@ def tune(
     """
     numbers = (calls,) if isinstance(calls, int) else tuple(calls)
     where = make_frame(frame, time)
-    task = Task(
-        where, sigma_max, sigma_min, numbers, end, teacher_calls, teacher_last, rounds, points, tuple(rivals)
-    )
+    high, low = float(sigma_max), float(sigma_min)  # tensors, too
+    task = Task(where, high, low, numbers, end, teacher_calls, teacher_last, rounds, points, tuple(rivals))
     work = tuning(
         task, model, noise, extra_args=extra_args, batch=batch, identity=identity, conditions=conditions, resume=resume
     )

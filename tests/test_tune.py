@@ -321,6 +321,25 @@ def test_a_model_that_fails_is_reported() -> None:
         fewstep.tune(lambda x, sigma: x * math.nan, noise, 4, **options("ve"))
 
 
+def test_a_model_that_answers_for_other_samples_is_refused_before_the_teacher() -> None:
+    noise, calls = PROBLEM.start("ve", 14.61, 16, 1), [0]
+
+    def model(x: Tensor, sigma: Tensor, scale: Tensor) -> Tensor:
+        calls[0] += 1
+        return 0.5 * x * scale
+
+    with pytest.raises(ValueError, match="extra_args"):
+        fewstep.tune(model, noise, 4, extra_args={"scale": torch.ones(16, 1)}, **options("ve"))
+    assert calls[0] == 1
+
+
+def test_ends_of_another_type_can_be_saved(tmp_path: Path) -> None:
+    noise = PROBLEM.start("ve", 14.61, 12, 1)
+    ends = {name: torch.tensor(value) for name, value in (("sigma_max", 14.61), ("sigma_min", 0.0292))}
+    made = fewstep.tune(PROBLEM.model("ve"), noise, 2, frame="ve", **ends, teacher_calls=12, rounds=0)
+    assert fewstep.load_profile(made.save(tmp_path / "p.safetensors")).sigma_max == made.sigma_max
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -330,6 +349,8 @@ def test_a_model_that_fails_is_reported() -> None:
         ({"end": "nought"}, "unknown end 'nought'"),
         ({"frame": "vw"}, "unknown frame 'vw'"),
         ({"points": 1}, "points is 1"),
+        ({"rounds": 1.5}, "rounds is 1.5"),
+        ({"teacher_calls": 60.0}, "teacher_calls is 60.0"),
         ({"batch": 0}, "batch is 0"),
         ({"sigma_min": 20.0}, "sigma_min must be smaller"),
         ({"samples": 8}, "at least 12"),
