@@ -121,7 +121,7 @@ class Samples:
 
     def run_part(self, plan: Plan, part: slice, callback: Callable[[Step], Tensor | None] | None = None) -> Tensor:
         """The states that a plan ends in for some of the samples, on the CPU; callback: see `run.run`."""
-        x = self.x[part].to(self.device)
+        x = self.x[part].to(self.device, copy=True)  # whatever a model does to it
         return run(plan, self.asking, x, self.arguments(part), callback=callback).to("cpu")
 
     def errors(self, plan: Plan) -> Work[Tensor]:
