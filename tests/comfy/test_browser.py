@@ -565,6 +565,10 @@ def screenshots(page: Page, ids: dict[str, int]) -> None:
         page.page.wait_for_timeout(1000)
 
     page.js("() => { app.canvas.deselectAll?.(); app.extensionManager?.setting.set('Comfy.Minimap.Visible', false); }")
+    # where the tall Fewstep Sampler does not cover it; Nodes 2.0 would stretch its plot over the classic height
+    page.js("([id, sampler, low]) => { t.node(id).pos = [345, 450];"
+            "if (low) t.node(sampler).setSize([t.node(sampler).size[0], 300]); }",
+            [ids["scheduler"], ids["sampler"], page.nodes2])  # fmt: skip
     page.page.mouse.move(640, 860)
     page.page.wait_for_timeout(6000)  # the page's messages go away
     look(0.79, 382, 125)
