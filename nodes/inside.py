@@ -42,12 +42,12 @@ class Progress(Protocol):
 Work = Generator[Progress, None, Result]
 
 
-def range_of(model: Any, end: str = "zero") -> NoiseRange:
-    """The range of a MODEL of the host, in the float32 numbers that the host's own schedules have."""
+def range_of(model: Any) -> NoiseRange:
+    """The range of a MODEL of the host, to sigma 0, in the float32 numbers that the host's own schedules have."""
     sampling = model.get_model_object("model_sampling")
     frame = frame_of(sampling)
     high, low = snapped(as_float32([float(sampling.sigma_max), float(sampling.sigma_min)]), frame)
-    return NoiseRange(frame, high, low, end)
+    return NoiseRange(frame, high, low)
 
 
 @dataclass(frozen=True)
@@ -199,4 +199,3 @@ def seconds_of_a_call(asked: Asked, sigma: float) -> float:
         with torch.no_grad():
             float(asked.model(x, level, **asked.extra_args).flatten()[0])  # a device answers later than it returns
     return time.perf_counter() - began
-

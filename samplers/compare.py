@@ -84,7 +84,7 @@ def compare(
     frame, time      of the states (`fewstep.frame`);  sigma_max, sigma_min: host sigmas
     end              where runs end: zero or sigma_min
     extra_args       of the model, or a function of the samples' indices that gives them
-    guidance         strength of guidance, which `auto` goes by; 0: not known
+    guidance         strength of guidance, which `auto` goes by; 1 is none, and less counts as 1
     reference_calls  of the run that is taken for the truth; it is checked by another solver with half as many
     reference_last   how the reference makes the step to sigma 0: its solver's option `last`
     within           RMS per number that is near enough; by default 0.02 of the standard deviation of the reference's
@@ -144,7 +144,7 @@ def comparing(
     if within is not None and not (_is_finite(within) and within > 0.0):
         raise ValueError(f"within is {within!r}, expected a finite distance above 0, or None")
     if not _is_finite(guidance):
-        raise ValueError(f"guidance is {guidance!r}, expected a finite number; 1 is none, 0 not known")
+        raise ValueError(f"guidance is {guidance!r}, expected a finite number; 1 is none")
     where = NoiseRange(make_frame(frame, time), float(sigma_max), float(sigma_min), end)
     check_frame(model, where.frame)
     asked = candidates(settings, where, guidance)

@@ -170,8 +170,7 @@ class Comparison:
     def csv(self) -> str:
         """The table without its steps, as CSV."""
         out = io.StringIO()
-        columns = [name for name in _COLUMNS if name != "steps"]
-        writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(out, _COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for row in self.table:
             joined = "; ".join(row["notes"])
@@ -237,9 +236,10 @@ class Comparison:
         return save(self, path)
 
 
+#: of the CSV
 _COLUMNS = (
     "setting", "solver", "schedule", "calls", "options", "status", "error", "low", "high", "rms", "failed", "seconds",
-    "slope", "place", "notes", "reason", "steps",
+    "slope", "place", "notes", "reason",
 )  # fmt: skip
 
 

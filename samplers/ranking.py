@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,23 +51,16 @@ class Place:
 
 def scores(rows: Sequence[Row], uncertainty: float) -> tuple[Score, ...]:
     """A score for each row."""
-    found: list[Score] = []
+    found = [_score(row, uncertainty) for row in rows]
     fewer: dict[str, tuple[int, float]] = {}
-    order = sorted(range(len(rows)), key=lambda i: rows[i].calls)
-    made = {i: _score(rows[i], uncertainty) for i in range(len(rows))}
-    slopes: dict[int, float] = {}
-    for i in order:
-        row, score = rows[i], made[i]
+    for i in sorted(range(len(rows)), key=lambda i: rows[i].calls):
+        row, score = rows[i], found[i]
         if score.status != MEASURED or not score.error:
             continue
         if row.series in fewer and fewer[row.series][0] < row.calls:
             calls, error = fewer[row.series]
-            slopes[i] = math.log(error / score.error) / math.log(row.calls / calls)
+            found[i] = replace(score, slope=math.log(error / score.error) / math.log(row.calls / calls))
         fewer[row.series] = (row.calls, score.error)
-    for i in range(len(rows)):
-        each = made[i]
-        slope = slopes.get(i)
-        found.append(Score(each.status, each.reason, each.error, each.low, each.high, each.rms, each.failed, slope))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ from .noise_range import NoiseRange
 from .options import read_options
 from .plan import Plan
 from .profile import plan_of_profile
-from .profile_folder import PREFIX
+from .profile_folder import PREFIX, is_profile
 from .schedules import Schedule, schedule_row
 from .solvers import Solver
 from .solvers import plan as published_plan
@@ -75,7 +75,8 @@ def candidates(
         if all(one.plan is None for one in made):
             faults += [f"setting {one.name!r}: {one.reason}" for one in made]
         for one in made:
-            found.setdefault(_own_name(one, found).name, _own_name(one, found))
+            own = _own_name(one, found)
+            found.setdefault(own.name, own)
     if faults:
         raise ValueError(faults[0] if len(faults) == 1 else f"{len(faults)} faults: " + "; ".join(faults))
     return list(found.values())
@@ -103,7 +104,7 @@ def _candidates(given: Any, where: NoiseRange, guidance: float) -> list[Candidat
     words = [word for word in given.split() if "=" not in word]
     pairs = [word for word in given.split() if "=" in word]
     owner = f"setting {given!r}"
-    if given.strip().startswith(PREFIX):
+    if is_profile(given.strip()):
         if len(words) < 2 or pairs:
             raise ValueError(f"{owner}: expected '{PREFIX}NAME CALLS', and no options: tuning settled them")
         name = " ".join(words[:-1])
@@ -146,7 +147,7 @@ def _product(
 
 
 def _solver_id(word: str) -> str:
-    if word.startswith(PREFIX):
+    if is_profile(word):
         raise ValueError(f"{word} has levels of its own, so it is a setting by itself: '{PREFIX}NAME CALLS'")
     return word
 
@@ -194,8 +195,8 @@ def _chosen(setting: Setting, calls: int, where: NoiseRange, guidance: float) ->
     """What auto chose for the levels; a plan says itself what was chosen for the solver."""
     if setting.schedule != AUTO:
         return ()
-    given = float(setting.schedule_options.get(GUIDANCE.name, guidance))
-    return (f"{AUTO} levels are {choose_schedule(where.frame, calls, where.last == 0.0, guidance=given)}",)
+    given = informed([GUIDANCE], setting.schedule_options, guidance)  # as `_plan` tells the schedule
+    return (f"{AUTO} levels are {choose_schedule(where.frame, calls, where.last == 0.0, **given)}",)
 
 
 def _checked(made: Candidate, where: NoiseRange) -> Candidate:

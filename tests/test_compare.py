@@ -340,6 +340,16 @@ def test_guidance_is_what_auto_goes_by_unless_it_is_given() -> None:
     assert "auto levels are karras" in strong.notes
 
 
+@pytest.mark.parametrize("frame", ["ve", "flow"])
+def test_the_levels_that_auto_is_said_to_take_are_those_of_the_plan(frame: str) -> None:
+    """Where no guidance is known, too: beta at 6 calls, which auto would not take there for an exact model."""
+    where = NoiseRange(fewstep.frame(frame), *RANGES[frame])
+    [each] = candidates("auto auto 6", where, 0.0)
+    assert each.plan is not None
+    assert "auto levels are beta" in each.notes
+    assert [level.host for level in each.plan.levels] == where.sigmas("beta", 6)
+
+
 def test_impossible_parts_of_a_product_are_left_out_with_their_reason() -> None:
     found = compared("ve", "ddim,flow_ab2 karras,laplace 3,4 mu=0.5", 4, reference_calls=20)
     rows = by_name(found)
