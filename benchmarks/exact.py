@@ -3,9 +3,9 @@
     make bench-exact      or python -m fewstep.benchmarks.exact [--set judge] [--classes "flow 1 to 0"] [--calls 5 8]
 
 For each class (VE to 0, VE to sigma_min, flow 1 to 0) and number of calls: all solvers, their variants, starts and last
-steps on all schedules, the peers of `peers.py`, and `auto`, which made no choice by these problems: `make` are those
-that its rules were made on, `judge` others. About an hour on one core. Levels that begin lower than the class are left
-out: their start states would know more of the picture.
+steps on all schedules, the peers of `peers.py`, and `auto`. Its rules were made on the problems of the set `make`;
+those of `judge` made none, and are what is recorded. About an hour on one core. Levels that begin lower than the class
+are left out: their start states would know more of the picture.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..demo import models  # torch, only once the arguments are known to be good
     from ..samplers.comparison_file import load_comparison
+    from ..samplers.comparison_task import OtherComparisonError
 
     saved = out / "comparison.safetensors"
     try:
@@ -81,11 +82,9 @@ def run(args: argparse.Namespace) -> int:
             reference_calls=args.reference_calls, reference_last=args.reference_last, within=args.within, keep=_KEPT,
             batch=args.batch, resume=known, callback=seen.turn,
         )  # fmt: skip
-    except ValueError as error:
-        if known is not None and "to go on with" in str(error):
-            why = str(error).partition(";")[0]  # what follows is advice for Python
-            raise ValueError(f"{saved} is of another comparison ({why}); give another --out, or delete it") from None
-        raise
+    except OtherComparisonError as error:
+        why = str(error).partition(";")[0]  # what follows is advice for Python
+        raise ValueError(f"{saved} is of another comparison ({why}); give another --out, or delete it") from None
     except KeyboardInterrupt:
         seen.bar.close()
         print(seen.stopped(), file=sys.stderr)

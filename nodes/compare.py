@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -182,11 +183,10 @@ class _Job:
         """The comparison, gone on with where the last one was the same but for its settings."""
         # what is near enough goes on too, where nothing else is given
         if _kept and (self.within is not None or _kept[0][1] is None):
-            try:
+            from ..samplers.comparison_task import OtherComparisonError
+
+            with suppress(OtherComparisonError):
                 return (yield from self._begun(asked, _kept[0][0]))
-            except ValueError as error:
-                if "to go on with" not in str(error):
-                    raise
         return (yield from self._begun(asked, None))
 
     def _begun(self, asked: Asked, resume: Comparison | None) -> Generator[Progress, None, Comparison]:

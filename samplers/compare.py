@@ -19,7 +19,7 @@ import torch
 
 from .adaptive_run import OVERFLOW
 from .comparison import WITHIN, Comparison, Row
-from .comparison_task import ComparisonTask, noise_key, plan_key
+from .comparison_task import ComparisonTask, OtherComparisonError, noise_key, plan_key
 from .embedded import StepError, report
 from .fingerprint import Fingerprint, fingerprint
 from .level import Frame
@@ -204,7 +204,7 @@ def _comparing(
     batch = min(samples.batch, len(samples))
     answers = yield from told(fingerprint(samples, task.where, batch), lambda _: log.progress("reference"))
     if resume is not None and not resume.fingerprint.same(answers):
-        raise ValueError(
+        raise OtherComparisonError(
             "the comparison to go on with was made with another model, or another prompt or guidance: its answers "
             f"differ by {100.0 * resume.fingerprint.distance(answers):.0f} %; leave resume out to begin again"
         )

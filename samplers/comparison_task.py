@@ -18,6 +18,10 @@ from .report import record
 Tensor = torch.Tensor
 
 
+class OtherComparisonError(ValueError):
+    """What was given as `resume` is of another comparison: of other noise, another range, reference or model."""
+
+
 @dataclass(frozen=True)
 class ComparisonTask:
     """What is asked of a comparison, and what `resume` must have in common with it.
@@ -45,7 +49,7 @@ class ComparisonTask:
         return Reference(name, calls, other, half, 0.0)
 
     def check(self, resume: Comparison) -> None:
-        """ValueError if that belongs to another comparison."""
+        """OtherComparisonError if that belongs to another comparison."""
         mine = self.reference
         pairs: dict[str, tuple[Any, Any]] = {
             "frame": (resume.range.frame.name, self.where.frame.name),
@@ -61,7 +65,7 @@ class ComparisonTask:
         for name, (old, new) in pairs.items():
             if old != new:
                 texts = [f"{value!r:.160}" for value in (old, new)]
-                raise ValueError(
+                raise OtherComparisonError(
                     f"the comparison to go on with has {name} {texts[0]}, but now it is {texts[1]}; "
                     "leave resume out to begin again"
                 )

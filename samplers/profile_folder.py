@@ -10,8 +10,8 @@ from .data_folder import data_folder
 PREFIX = "profile:"
 _SUFFIX = ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,98}")
-#: names that Windows keeps for devices, whatever follows the dot
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+#: names that Windows keeps for devices, whatever follows the dot; and what menus call no profile at all
+_KEPT = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|none", re.IGNORECASE)
 
 
 def profile_folder() -> Path:
@@ -29,10 +29,10 @@ def profile_path(path: str | Path) -> Path:
     if not is_profile(path):
         return Path(path)
     name = str(path)[len(PREFIX) :]
-    if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", " ")) or _DEVICES.fullmatch(name):
+    if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", " ")) or _KEPT.fullmatch(name):
         raise ValueError(
             f"profile name {name!r}: expected 1 to 99 letters, digits, spaces and _ . + -, beginning with a letter or "
-            "digit; for a file elsewhere give its path"
+            "digit, and not a name that is kept (none, con, nul, ...); for a file elsewhere give its path"
         )
     return profile_folder() / (name + _SUFFIX)
 
