@@ -493,7 +493,8 @@ def test_names_stay_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert where.parent == tmp_path / "profiles" == profile_folder()
     assert profile_names() == ["my model 1.5"]
     assert fewstep.load_profile("profile:my model 1.5").entries == profile("ve").entries
-    wrong = ("", "../x", "a/b", "a\\b", "/etc/passwd", ".hidden", "a..b", "con", "NUL.x", "none", "a\n", "é", "a" * 100, "C:x")
+    wrong = ("", "../x", "a/b", "a\\b", "/etc/passwd", ".hidden", "a..b", "con", "NUL.x", "none", "a\n", "é")
+    wrong += ("a" * 100, "C:x")
     for name in wrong:
         with pytest.raises(ValueError, match="profile name"):
             profile_path(f"profile:{name}")
