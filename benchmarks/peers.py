@@ -95,7 +95,8 @@ _DIFFUSERS: dict[str, list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]
         ("HeunDiscreteScheduler", {}, _SPACED),
         ("KDPM2DiscreteScheduler", {}, _SPACED),
         ("LMSDiscreteScheduler", {}, _SPACED),
-        ("DDIMScheduler", {}, _LINSPACE),
+        # its clip_sample is for pictures in -1..1, and true unless it is said
+        ("DDIMScheduler", {}, {name: {**each, "clip_sample": False} for name, each in _LINSPACE.items()}),
         ("PNDMScheduler", {"skip_prk_steps": True}, _LINSPACE),
     ],
     "flow": [
