@@ -69,11 +69,15 @@ class Meter:
         finally:
             self._counting = before
 
-    def place(self, tensor: Tensor) -> Tensor:
-        """The tensor, now on the accelerator."""
+    def place(self, tensor: Tensor, *, held: bool = True) -> Tensor:
+        """The tensor, now on the accelerator; with held=False it is no part of the memory that is counted."""
         _place(tensor)
-        self.hold(tensor)
+        if held:
+            self.hold(tensor)
         return tensor
+
+    def reset_peak(self) -> None:
+        self.peak = self.alive
 
     def latents(self, tensor: Tensor) -> float:
         """Size in latents, 0 below one; an expanded tensor has the size of what it repeats."""
@@ -139,6 +143,8 @@ class _Devices(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func == _DEVICE_OF:
             return ACCELERATOR if placed(args[0]) else _CPU
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
         asked: list[torch.device] = []
 
         def there(value: Any) -> Any:

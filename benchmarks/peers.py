@@ -8,20 +8,21 @@ some 1e-6 are its rounding.
 from __future__ import annotations
 
 import copy
-import importlib
 import importlib.util
 import itertools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import fewstep
 import torch
+
+from .alone import alone
 
 Tensor = torch.Tensor
 #: D(x, sigma): a model in frame ve or flow, sigma a number
@@ -65,7 +66,7 @@ def peers(frame: str, end: int | str) -> Iterator[Peer]:
 # --- diffusers -------------------------------------------------------------------------------------------------------
 
 #: the betas of Stable Diffusion, whose sigmas our frame ve has too
-_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _LINSPACE = {"linspace": {"timestep_spacing": "linspace"}, "trailing": {"timestep_spacing": "trailing"}}
 _UNSPACED: dict[str, dict[str, Any]] = {
     "its own": {},
@@ -127,7 +128,7 @@ def _parameters(name: str) -> frozenset[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     import diffusers
 
     level = diffusers.logging.get_verbosity()
@@ -146,13 +147,13 @@ def _diffusers(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
     known = _parameters(name)
     given = dict(options)
     if frame == "ve":
-        given |= {**_BETAS, "prediction_type": "epsilon"}
+        given |= {**BETAS, "prediction_type": "epsilon"}
     elif "use_flow_sigmas" in known:
         given |= {**_FLOWING, "prediction_type": "flow_prediction"}
     missing = options.keys() - known
     if missing:
         raise ValueError(f"{name} has no option {', '.join(sorted(missing))}")
-    with _quiet():
+    with quiet():
         scheduler = getattr(diffusers, name)(**{key: value for key, value in given.items() if key in known})
         scheduler.set_timesteps(_STEPS.get(name, lambda n: n)(n))
     sigmas = _sigmas(scheduler, name)
@@ -160,7 +161,7 @@ def _diffusers(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
         raise ValueError(f"{name} makes {len(scheduler.timesteps)} calls when asked for {n}")
 
     def run(model: Denoiser, x: Tensor) -> Tensor:
-        with _quiet():
+        with quiet():
             # a scheduler remembers its run
             return _drive(copy.deepcopy(scheduler), sigmas, name in _VE_SCALED, frame, model, x)
 
@@ -210,23 +211,12 @@ def k_diffusion() -> ModuleType:
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")
-    package, utils, ode = (ModuleType(name) for name in ("k_diffusion", "k_diffusion.utils", "torchdiffeq"))
-    package.__path__ = list(spec.submodule_search_locations)
-    utils.append_dims = lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)]  # type: ignore[attr-defined]
-    utils.append_zero = lambda x: torch.cat([x, x.new_zeros([1])])  # type: ignore[attr-defined]
-    package.utils = utils  # type: ignore[attr-defined]
-    ode.odeint = None  # type: ignore[attr-defined]
-    stand_ins = {"k_diffusion": package, "k_diffusion.utils": utils, "torchdiffeq": ode}
-    before = {name: sys.modules.get(name) for name in stand_ins}
-    try:
-        sys.modules |= stand_ins
-        return importlib.import_module("k_diffusion.sampling")
-    finally:
-        for name, module in before.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+    utils = {
+        "append_dims": lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)],
+        "append_zero": lambda x: torch.cat([x, x.new_zeros([1])]),
+    }
+    stand_ins = {"k_diffusion.utils": utils, "torchdiffeq": {"odeint": None}}
+    return alone("k_diffusion.sampling", Path(spec.submodule_search_locations[0]), stand_ins)
 
 
 #: sampler, options, calls of a step before the last one to 0

@@ -68,6 +68,8 @@ def test_the_meter_sees_what_goes_to_the_host() -> None:
         here = there.cpu()
         here.tolist()
         float(torch.ones(3).to("cpu")[1])  # never was anywhere else
+        assert placed(torch.ones(3, device="cuda"))
+        assert placed(torch.ones(3).to(torch.device("cuda")))
     assert meter.read_backs == 3
     assert placed(there)
     assert not placed(here)
