@@ -16,13 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fewstep
 import torch
 
-from .cost_methods import CALLS, Method, Model, methods
+from .cost_methods import Method, methods
 from .hosts import comfy_start_up
 from .meter import Meter
 from .results import put
@@ -119,30 +120,25 @@ def spread(values: list[float]) -> list[float]:
 
 def per_call(shape: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
     """A row for each method: what was counted, time over the floor's with quartiles, or why it failed."""
-    rows: list[dict[str, Any]] = []
-    whole: list[Method] = []
-    for method in methods():
-        row: dict[str, Any] = {"library": method.library, "solver": method.solver, "shape": list(shape)}
-        rows.append(row)
-        try:
-            row |= {"floor": method.floor, **counted(method, shape)}
-            with torch.no_grad():
-                _per_call(method, torch.randn(shape), torch.randn(shape))
-            whole.append(method)
-        except Exception as error:  # a peer may raise anything
-            row["failed"] = f"{type(error).__name__}: {error}"[:200]
+    rows: dict[Method, dict[str, Any]] = {}
+    failed: list[dict[str, Any]] = []
     with torch.no_grad():
-        times = timed(whole, shape, rounds)
-    base = next((times[each] for each in whole if (each.library, each.solver) == BASE), None)
-    for row in rows:
-        found = next((times[each] for each in whole if (each.library, each.solver) == (row["library"], row["solver"])), None)
-        if found is None:
-            continue
-        row["microseconds"] = spread([1e6 * each for each, _ in found])
-        row["time"] = spread([each / (row["floor"] * a_pass) for each, a_pass in found])
+        for method in methods():
+            row: dict[str, Any] = {"library": method.library, "solver": method.solver, "shape": list(shape)}
+            try:
+                row |= {"floor": method.floor, **counted(method, shape)}
+                _per_call(method, torch.randn(shape), torch.randn(shape))
+                rows[method] = row
+            except Exception as error:  # a peer may raise anything
+                failed.append({**row, "failed": f"{type(error).__name__}: {error}"[:200]})
+        times = timed(list(rows), shape, rounds)
+    base = next((times[each] for each in times if (each.library, each.solver) == BASE), None)
+    for method, row in rows.items():
+        row["microseconds"] = spread([1e6 * each for each, _ in times[method]])
+        row["time"] = spread([each / (method.floor * a_pass) for each, a_pass in times[method]])
         if base is not None:
-            row["of_base"] = spread([each / theirs for (each, _), (theirs, _) in zip(found, base, strict=True)])
-    return rows
+            row["of_base"] = spread([a / b for (a, _), (b, _) in zip(times[method], base, strict=True)])
+    return [*rows.values(), *failed]
 
 
 #: what times are compared with beside the floor
@@ -153,53 +149,63 @@ BASE = ("ComfyUI", "sample_dpmpp_2m")
 
 
 def plans() -> Iterator[dict[str, Any]]:
-    """Milliseconds to build a plan of every solver of fixed steps in each frame; diffusers' set_timesteps beside it."""
-    for n in (10, 50):
-        for id, row in fewstep.solvers().items():
-            for frame in row.frames if not row.adaptive else ():
-                sigmas = fewstep.schedule("sgm_uniform" if frame == "flow" else "karras", n, frame=frame)
-
-                def build(id: str = id, sigmas: Any = sigmas, frame: str = frame) -> object:
-                    return fewstep.plan(id, sigmas, frame)
-
+    """Milliseconds to build a plan of every solver of fixed steps in each frame."""
+    for n, (id, row) in itertools.product((10, 50), fewstep.solvers().items()):
+        for frame in row.frames if not row.adaptive else ():
+            sigmas = fewstep.schedule("sgm_uniform" if frame == "flow" else "karras", n, frame=frame)
+            build = partial(fewstep.plan, id, sigmas, frame)
+            try:
                 build()
-                yield {"library": "fewstep", "solver": id, "frame": frame, "calls": n, "ms": 1e3 * seconds(build, 0.005)}
+            except ValueError as error:  # a row that has no steps of its own
+                yield {"solver": id, "frame": frame, "calls": n, "failed": str(error)[:200]}
+            else:
+                yield {"solver": id, "frame": frame, "calls": n, "ms": 1e3 * seconds(build, 0.005)}
 
 
-def imports() -> list[dict[str, Any]]:
-    """Milliseconds of a fresh interpreter, after torch is imported; medians of 7 with quartiles."""
-    fewstep_itself = (
-        "spec = importlib.util.spec_from_file_location('fewstep', {path!r}, submodule_search_locations=[{root!r}]);"
-        "module = sys.modules['fewstep'] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)"
-    ).format(path=str(ROOT / "__init__.py"), root=str(ROOT))
-    rows = []
-    for title, before, statement in (
-        ("torch", "", "import torch"),
-        ("fewstep", "", fewstep_itself),
-        ("fewstep, its table of solvers", "import torch", f"{fewstep_itself}; module.solvers()"),
-        ("fewstep, a first plan of 20 calls", "import torch", f"{fewstep_itself}; module.plan('dpmpp_2m', module.schedule('karras', 20))"),
-        ("diffusers, one scheduler", "import torch", "from diffusers import DPMSolverMultistepScheduler"),
-    ):
-        code = (
-            f"import importlib.util, sys, time; {before or 'pass'}; start = time.process_time(); {statement};"
-            "print(time.process_time() - start)"
-        )
-        row: dict[str, Any] = {"what": title, "after torch": bool(before)}
-        try:
-            runs = [
-                float(subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True).stdout)
-                for _ in range(7)
-            ]
-            row["ms"] = spread([1e3 * each for each in runs])
-        except subprocess.CalledProcessError as error:
-            row["failed"] = error.stderr.strip().splitlines()[-1][:200]
-        rows.append(row)
-    return rows
+_ITSELF = f"""
+spec = importlib.util.spec_from_file_location(
+    "fewstep", {str(ROOT / "__init__.py")!r}, submodule_search_locations=[{str(ROOT)!r}])
+fewstep = sys.modules["fewstep"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fewstep)
+"""
+#: what is imported, first -> then, which is timed
+_IMPORTS = {
+    "`import torch`": ("", "import torch"),
+    "`import fewstep`": ("", _ITSELF),
+    "its first plan, `dpmpp_2m` on 20 calls": (
+        f"import torch\n{_ITSELF}", "fewstep.plan('dpmpp_2m', fewstep.schedule('karras', 20))"
+    ),
+    "diffusers' `DPMSolverMultistepScheduler`": ("import torch", "from diffusers import DPMSolverMultistepScheduler"),
+}  # fmt: skip
+
+
+def imports(repeats: int = 7) -> Iterator[dict[str, Any]]:
+    """Milliseconds in fresh interpreters, their own start left out; and in ComfyUI, where it is given."""
+    for title, (before, statement) in _IMPORTS.items():
+        code = "\n".join(
+            ["import importlib.util, sys, time", before, "start = time.process_time()", statement,
+             "print(time.process_time() - start)"]
+        )  # fmt: skip
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        runs = [subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(repeats)]
+        wrong = [run.stderr for run in runs if run.returncode]
+        if wrong:
+            yield {"what": title, "failed": wrong[0].strip().splitlines()[-1][:200]}
+        else:
+            yield {"what": title, "ms": spread([1e3 * float(run.stdout.splitlines()[-1]) for run in runs])}
+    title = "loading the pack in ComfyUI"
+    try:
+        yield {"what": title, "ms": spread([1e3 * each for each in comfy_start_up()])}
+    except (LookupError, RuntimeError) as error:
+        yield {"what": title, "failed": str(error)[:200]}
+
+
+PARTS = ("calls", "plans", "imports")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", nargs="*", choices=["calls", "plans", "imports"], default=["calls", "plans", "imports"])
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -208,11 +214,11 @@ def main() -> None:
             rows = per_call(shape, args.rounds)
             put("cost", f"calls {list(shape)}", rows)
             for row in rows:
-                print(row, flush=True)
+                print(row["library"], row["solver"], list(shape), row.get("time", row.get("failed")), flush=True)
     if "plans" in args.parts:
         put("cost", "plans", list(plans()))
     if "imports" in args.parts:
-        put("cost", "imports", [*imports(), *comfy_start_up()])
+        put("cost", "imports", list(imports()))
 
 
 if __name__ == "__main__":

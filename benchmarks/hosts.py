@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -91,5 +92,23 @@ def host_versions() -> dict[str, str]:
     return found
 
 
-def comfy_start_up() -> list[dict[str, object]]:
-    return []
+def comfy_start_up(repeats: int = 3) -> list[float]:
+    """Seconds that loading this pack takes in a ComfyUI, over an empty pack: as tests/comfy/test_menu.py measures it.
+
+    LookupError where COMFYUI_PATH or COMFYUI_PYTHON, an interpreter that can run it, is not set; RuntimeError where the
+    test did not come to its measurement.
+    """
+    _path("COMFYUI_PATH")
+    python = os.environ.get("COMFYUI_PYTHON")
+    if not python:
+        raise LookupError("COMFYUI_PYTHON is not set")
+    test = f"{Path(__file__).parents[1] / 'tests/comfy/test_menu.py'}::test_import_costs_under_50_ms_and_no_model_code"
+    command = [python, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", test]
+    found: list[float] = []
+    for _ in range(repeats):
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        match = re.search(r"seconds to import: (.*)", said)
+        if match is None:
+            raise RuntimeError(said.strip().splitlines()[-1] if said.strip() else "the test said nothing")
+        found += [float(each) for each in match[1].split(", ")]
+    return found
