@@ -17,8 +17,9 @@ from .hosts import HOSTS, as_model, comfy
 from .peers import BETAS, k_diffusion, quiet
 
 Tensor = torch.Tensor
-#: answers x0 (diffusers' takes it for noise); as the state it is handed over by a function, so that nobody else holds it
+#: answers x0, or noise where diffusers asks
 Model = Callable[..., Tensor]
+#: run(model, start) -> x; a function hands over the state, so that nobody else holds it
 Run = Callable[[Model, Callable[[], Tensor]], Tensor]
 CALLS = 20
 

@@ -60,7 +60,7 @@ def peers(frame: str, end: int | str) -> Iterator[Peer]:
             given = {**options, **more, **(final if "final_sigmas_type" in _parameters(name) else {})}
             words = (str(value) for value in options.values() if value is not True)
             title = " ".join([name.removesuffix("Scheduler"), *words])
-            yield Peer("diffusers", title, levels, partial(_diffusers, name, given, frame))
+            yield Peer("diffusers", title, levels, partial(scheduler_ready, name, given, frame))
 
 
 # --- diffusers -------------------------------------------------------------------------------------------------------
@@ -117,7 +117,10 @@ _STEPS: dict[str, Callable[[int], int]] = {
     "PNDMScheduler": lambda n: n - 1,  # it asks twice at its second timestep
 }  # fmt: skip
 #: schedulers whose state is x0 + sigma n, where the others' is alpha x0 + sigma n
-_VE_SCALED = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler")
+_VE_SCALED = (
+    "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+)  # fmt: skip
 
 
 @cache
@@ -141,7 +144,7 @@ def quiet() -> Iterator[None]:
         diffusers.logging.set_verbosity(level)
 
 
-def _diffusers(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
+def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
     import diffusers
 
     known = _parameters(name)
@@ -183,9 +186,7 @@ def _last_of_ddim(scheduler: Any) -> float:
     return float(((1 - alpha) / alpha) ** 0.5)
 
 
-def _drive(
-    scheduler: Any, sigmas: list[float], ve_scaled: bool, frame: str, model: Denoiser, x: Tensor
-) -> Tensor:
+def _drive(scheduler: Any, sigmas: list[float], ve_scaled: bool, frame: str, model: Denoiser, x: Tensor) -> Tensor:
     """The loop of diffusers' pipelines; x is in our frame and comes back in it."""
     vp = frame == "ve" and not ve_scaled
     state = (x / (1.0 + sigmas[0] ** 2) ** 0.5 if vp else x).float()
