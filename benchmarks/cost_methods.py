@@ -56,7 +56,8 @@ def methods() -> Iterator[Method]:
     for library, host in HOSTS.items():
         for name, predictions in {**_K_DIFFUSION, **_HOSTS}.items():
             yield Method(library, name, predictions, partial(_sampler, host, name), "sde" in name)
-    yield Method("ComfyUI", "uni_pc", 4, _comfy_unipc)
+        if host is comfy:  # a module of its own
+            yield Method(library, "sample_unipc", 4, _comfy_unipc)
 
 
 # --- ours ------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..commands.plan_figure import INK, QUIET
-from .page_parts import COLOURS, failures, measured_on, table
+from .page_parts import COLOURS, failures, measured_on, save, table
 
 #: groups of results, in the order of the page
 _SHAPES = ("[1, 4, 64, 64]", "[1, 16, 128, 128]", "[4, 16, 128, 128]", "[1, 16, 21, 60, 104]")
@@ -63,7 +62,11 @@ def _targets(calls: dict[str, list[dict[str, Any]]], imports: list[dict[str, Any
     ours = [row for rows in calls.values() for row in _whole(rows) if row["library"] == "fewstep"]
     passes = max(ours, key=lambda row: row["passes"] / row["floor"])
     lines = [
-        ["passes over the floor", f"at most {_PASSES}", f"{passes['passes'] / passes['floor']:.2f} (`{passes['solver']}`)"],
+        [
+            "passes over the floor",
+            f"at most {_PASSES}",
+            f"{passes['passes'] / passes['floor']:.2f} (`{passes['solver']}`)",
+        ],
         ["read-backs", "0", f"{max(row['read_backs'] for row in ours):g}"],
     ]
     compared = [row for row in ours if "of_base" in row]
@@ -132,9 +135,12 @@ def _plans(rows: list[dict[str, Any]]) -> str:
 
 def _imports(rows: list[dict[str, Any]]) -> str:
     lines = [[row["what"], "{:.0f} ms ({:.0f}-{:.0f})".format(*row["ms"])] for row in rows if "ms" in row]
-    about = "In fresh processes, the last in a running ComfyUI over an empty pack; torch is there where it is not named."
+    about = (
+        "In fresh processes, in processor time; quartiles in brackets. `import fewstep` leaves torch to the first use; "
+        "what follows it is with torch loaded. In ComfyUI it is over an empty pack, loaded just before."
+    )
     said = [f"- {row['what']}: {row['failed']}" for row in rows if "failed" in row]
-    return "\n\n".join([about, table(["", "processor time"], lines), *(["\n".join(said)] if said else [])])
+    return "\n\n".join([about, table(["", "time"], lines), *(["\n".join(said)] if said else [])])
 
 
 def _plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -142,7 +148,6 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     shown = _whole(rows)[::-1]
     libraries = list(dict.fromkeys(row["library"] for row in rows))
     figure = Figure(figsize=(8.6, 0.2 * len(shown) + 1.0), layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     colours = [COLOURS[libraries.index(row["library"])] for row in shown]
     axis.barh(range(len(shown)), [row["time"][0] for row in shown], color=colours, height=0.75)
@@ -155,4 +160,4 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(QUIET)
     axis.tick_params(axis="x", colors=INK, labelsize=8)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    save(figure, path)

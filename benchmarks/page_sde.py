@@ -37,7 +37,9 @@ takes half the steps. `make bench-sde`."""
         bias = max(abs(row["mean"]) for row in rows if "mean" in row)
         parts += [
             f"### Gaussian data, {name}",
-            _table(rows, lambda row: f"{100.0 * row['variance']:+.1f} %" if abs(row["variance"]) < 10.0 else "over 1000 %"),
+            _table(
+                rows, lambda row: f"{100.0 * row['variance']:+.1f} %" if abs(row["variance"]) < 10.0 else "over 1000 %"
+            ),
             f"The mean is off by at most {bias:.0e} standard deviations.",
             *failures(rows),
         ]

@@ -233,7 +233,7 @@ def law(ready: Ready, frame: str) -> tuple[float, float]:
 
 
 @cache
-def _directions(dim: int) -> Tensor:
+def directions_of(dim: int) -> Tensor:
     drawn = torch.randn(DIRECTIONS, dim, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     return drawn / drawn.norm(dim=1, keepdim=True)
 
@@ -244,7 +244,7 @@ def sliced(x: Tensor, problem: Mixture, level: Level) -> float:
     A projected mixture of isotropic Gaussians is one in one dimension, so its distribution function is known.
     """
     means, widths, weights = problem.parts
-    directions = _directions(problem.dim)
+    directions = directions_of(problem.dim)
     grid = torch.linspace(-6.0, 6.0, 2401, dtype=torch.float64)
     deviations = torch.hypot(level.alpha * widths, torch.tensor(level.sigma, dtype=torch.float64))
     total = 0.0
