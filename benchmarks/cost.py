@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: an image of SD, of SDXL's size with 16 channels, four of them, and 81 frames of video
 SHAPES = ((1, 4, 64, 64), (1, 16, 128, 128), (4, 16, 128, 128), (1, 16, 21, 60, 104))
 COUNTED = (5, 15)
-ROUNDS = 9
+ROUNDS = 5
 _SHORTEST = 0.02
 
 

@@ -37,9 +37,7 @@ takes half the steps. `make bench-sde`."""
         bias = max(abs(row["mean"]) for row in rows if "mean" in row)
         parts += [
             f"### Gaussian data, {name}",
-            _table(
-                rows, lambda row: f"{100.0 * row['variance']:+.1f} %" if abs(row["variance"]) < 10.0 else "over 1000 %"
-            ),
+            _table(rows, _variance),
             f"The mean is off by at most {bias:.0e} standard deviations.",
             *failures(rows),
         ]
@@ -63,6 +61,10 @@ sets of 8192 samples. True samples are as far as the first line says; what is wi
         ]  # fmt: skip
     parts.append(measured_on(next(iter(found.values()))["made"]))
     return "\n\n".join(parts)
+
+
+def _variance(row: dict[str, Any]) -> str:
+    return f"{100.0 * row['variance']:+.1f} %" if abs(row["variance"]) < 10.0 else "over 1000 %"
 
 
 def _table(rows: list[dict[str, Any]], cell: Any) -> str:

@@ -49,11 +49,8 @@ def test_a_peer_that_fails_is_listed_with_its_error() -> None:
 def test_the_law_of_a_run_is_that_of_its_plan(id: str, name: str) -> None:
     """By unit vectors through the run, and by the algebra of tests/test_sde.py: sums of some 50 numbers, in float64."""
     frame, end, levels = sde.CLASSES[name]
-    (method,) = [
-        each
-        for each in sde.methods(frame, end, levels)
-        if (each.library, each.solver, each.eta) == ("fewstep", id, 0.5)
-    ]
+    wanted, found = ("fewstep", id, 0.5), sde.methods(frame, end, levels)
+    (method,) = [each for each in found if (each.library, each.solver, each.eta) == wanted]
     mean, variance = sde.law(method.make(8), frame)
     plan = fewstep.plan(id, fewstep.schedule(levels, 8, frame=frame, end=end), frame, eta=0.5)
     assert abs(mean) < 1e-13
