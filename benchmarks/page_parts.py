@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..commands.plan_figure import INK, QUIET
 
@@ -38,14 +39,25 @@ def mean(values: Iterable[float]) -> float:
     return math.exp(sum(map(math.log, found)) / len(found))
 
 
+def failures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A paragraph of what failed and why, one line for each reason of a library; nothing where nothing did."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if "failed" in row:
+            of = reasons.setdefault((row.get("library", "fewstep"), row["failed"]), [])
+            of.append(row["solver"] + (f" at {row['calls']} calls" if "calls" in row else ""))
+    lines = [f"- {key[0]}, {', '.join(dict.fromkeys(solvers))}: {key[1]}" for key, solvers in reasons.items()]
+    return ["\n".join(["Failed:", "", *lines])] if lines else []
+
+
 def lines_plot(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     path: Path,
     labels: tuple[str, str] = ("model calls", "error"),
+    ticked: Sequence[int] = (5, 8, 10, 15, 20, 25, 50),
 ) -> None:
     """{title: {line: (x, y)}} side by side, log-log; a line has the same colour in all panels, the first are bold."""
     figure = Figure(figsize=(4.6 * len(panels), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -57,7 +69,7 @@ def lines_plot(
             )  # fmt: skip
         axis.set(xscale="log", yscale="log", xlabel=labels[0])
         ticks = sorted({each for x, _ in lines.values() for each in x})
-        shown = [each for each in ticks if each in (5, 8, 10, 15, 20, 25, 50)]
+        shown = [each for each in ticks if each in ticked]
         axis.set_xticks(shown, [str(each) for each in shown])
         axis.set_xticks([], minor=True)
         axis.set_title(title, color=INK, fontsize=11)
@@ -71,4 +83,12 @@ def lines_plot(
         handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles)), frameon=False,
         fontsize=9,
     )  # fmt: skip
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """A PNG of at most 64 colours, which these plots do not need more of: a third of the size."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -8,20 +8,21 @@ some 1e-6 are its rounding.
 from __future__ import annotations
 
 import copy
-import importlib
 import importlib.util
 import itertools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import fewstep
 import torch
+
+from .alone import alone
 
 Tensor = torch.Tensor
 #: D(x, sigma): a model in frame ve or flow, sigma a number
@@ -59,13 +60,13 @@ def peers(frame: str, end: int | str) -> Iterator[Peer]:
             given = {**options, **more, **(final if "final_sigmas_type" in _parameters(name) else {})}
             words = (str(value) for value in options.values() if value is not True)
             title = " ".join([name.removesuffix("Scheduler"), *words])
-            yield Peer("diffusers", title, levels, partial(_diffusers, name, given, frame))
+            yield Peer("diffusers", title, levels, partial(scheduler_ready, name, given, frame))
 
 
 # --- diffusers -------------------------------------------------------------------------------------------------------
 
 #: the betas of Stable Diffusion, whose sigmas our frame ve has too
-_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _LINSPACE = {"linspace": {"timestep_spacing": "linspace"}, "trailing": {"timestep_spacing": "trailing"}}
 _UNSPACED: dict[str, dict[str, Any]] = {
     "its own": {},
@@ -117,7 +118,10 @@ _STEPS: dict[str, Callable[[int], int]] = {
     "PNDMScheduler": lambda n: n - 1,  # it asks twice at its second timestep
 }  # fmt: skip
 #: schedulers whose state is x0 + sigma n, where the others' is alpha x0 + sigma n
-_VE_SCALED = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler")
+_VE_SCALED = (
+    "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+)  # fmt: skip
 
 
 @cache
@@ -128,7 +132,7 @@ def _parameters(name: str) -> frozenset[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     import diffusers
 
     level = diffusers.logging.get_verbosity()
@@ -141,19 +145,19 @@ def _quiet() -> Iterator[None]:
         diffusers.logging.set_verbosity(level)
 
 
-def _diffusers(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
+def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
     import diffusers
 
     known = _parameters(name)
     given = dict(options)
     if frame == "ve":
-        given |= {**_BETAS, "prediction_type": "epsilon"}
+        given |= {**BETAS, "prediction_type": "epsilon"}
     elif "use_flow_sigmas" in known:
         given |= {**_FLOWING, "prediction_type": "flow_prediction"}
     missing = options.keys() - known
     if missing:
         raise ValueError(f"{name} has no option {', '.join(sorted(missing))}")
-    with _quiet():
+    with quiet():
         scheduler = getattr(diffusers, name)(**{key: value for key, value in given.items() if key in known})
         scheduler.set_timesteps(_STEPS.get(name, lambda n: n)(n))
     sigmas = _sigmas(scheduler, name)
@@ -161,7 +165,7 @@ def _diffusers(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
         raise ValueError(f"{name} makes {len(scheduler.timesteps)} calls when asked for {n}")
 
     def run(model: Denoiser, x: Tensor) -> Tensor:
-        with _quiet():
+        with quiet():
             # a scheduler remembers its run
             return _drive(copy.deepcopy(scheduler), sigmas, name in _VE_SCALED, frame, model, x)
 
@@ -183,9 +187,7 @@ def _last_of_ddim(scheduler: Any) -> float:
     return float(((1 - alpha) / alpha) ** 0.5)
 
 
-def _drive(
-    scheduler: Any, sigmas: list[float], ve_scaled: bool, frame: str, model: Denoiser, x: Tensor
-) -> Tensor:
+def _drive(scheduler: Any, sigmas: list[float], ve_scaled: bool, frame: str, model: Denoiser, x: Tensor) -> Tensor:
     """The loop of diffusers' pipelines; x is in our frame and comes back in it."""
     vp = frame == "ve" and not ve_scaled
     state = (x / (1.0 + sigmas[0] ** 2) ** 0.5 if vp else x).float()
@@ -211,23 +213,12 @@ def k_diffusion() -> ModuleType:
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")
-    package, utils, ode = (ModuleType(name) for name in ("k_diffusion", "k_diffusion.utils", "torchdiffeq"))
-    package.__path__ = list(spec.submodule_search_locations)
-    utils.append_dims = lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)]  # type: ignore[attr-defined]
-    utils.append_zero = lambda x: torch.cat([x, x.new_zeros([1])])  # type: ignore[attr-defined]
-    package.utils = utils  # type: ignore[attr-defined]
-    ode.odeint = None  # type: ignore[attr-defined]
-    stand_ins = {"k_diffusion": package, "k_diffusion.utils": utils, "torchdiffeq": ode}
-    before = {name: sys.modules.get(name) for name in stand_ins}
-    try:
-        sys.modules |= stand_ins
-        return importlib.import_module("k_diffusion.sampling")
-    finally:
-        for name, module in before.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+    utils = {
+        "append_dims": lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)],
+        "append_zero": lambda x: torch.cat([x, x.new_zeros([1])]),
+    }
+    stand_ins = {"k_diffusion.utils": utils, "torchdiffeq": {"odeint": None}}
+    return alone("k_diffusion.sampling", Path(spec.submodule_search_locations[0]), stand_ins)
 
 
 #: sampler, options, calls of a step before the last one to 0

@@ -27,7 +27,7 @@ class Mixture:
     widths: tuple[float, float] = (0.1, 0.5)
 
     @cached_property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(self.seed)
         means = torch.randn(self.modes, self.dim, generator=generator, dtype=torch.float64)
         narrow, wide = self.widths
@@ -37,7 +37,7 @@ class Mixture:
 
     def denoise(self, x: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
         """E[x0 | x] for x = alpha x0 + sigma n; x [B, dim], regular at alpha 0 and at sigma 0."""
-        means, widths, weights = self._parts
+        means, widths, weights = self.parts
         alpha, sigma = torch.as_tensor(alpha, dtype=x.dtype), torch.as_tensor(sigma, dtype=x.dtype)
         if alpha.ndim:
             alpha, sigma = alpha[:, None], sigma[:, None]
@@ -65,7 +65,7 @@ class Mixture:
     def start(self, where: str | Frame, host: float, batch: int, seed: int = 0) -> Tensor:
         """A state at the highest level: alpha * (a draw from the data) + sigma * noise, so that it is typical of it."""
         level, generator = make_frame(where).level(host), torch.Generator().manual_seed(5000 + 1000 * self.seed + seed)
-        means, widths, weights = self._parts
+        means, widths, weights = self.parts
         mode = torch.multinomial(weights, batch, replacement=True, generator=generator)
         data = means[mode] + widths[mode, None] * torch.randn(batch, self.dim, generator=generator, dtype=torch.float64)
         return level.alpha * data + level.sigma * self.noise(batch, seed)
@@ -116,7 +116,7 @@ class Digits(Mixture):
     widths: tuple[float, float] = (0.15, 0.15)
 
     @cached_property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(self.seed)
         means = []
         for glyph in _GLYPHS:

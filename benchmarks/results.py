@@ -13,6 +13,8 @@ from typing import Any
 import fewstep
 import torch
 
+from .hosts import host_versions
+
 FOLDER = Path(__file__).parent / "results"
 #: packages whose versions are kept with every result
 _PACKAGES = ("torch", "numpy", "scipy", "diffusers", "k-diffusion")
@@ -32,6 +34,7 @@ def made() -> dict[str, Any]:
         "python": platform.python_version(),
         "fewstep": fewstep.__version__,
         **versions,
+        **host_versions(),
     }
 
 

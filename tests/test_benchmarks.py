@@ -1,32 +1,87 @@
-"""The page of benchmarks says what the results say, and nothing else."""
+"""docs/benchmarks.md is what its results say, and the measures behind it measure."""
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
+import fewstep
 import pytest
-from fewstep.benchmarks import page, results
+import torch
+from fewstep.benchmarks import results, sde
+from fewstep.benchmarks.page import PARTS, ROOT, page, readme
+from fewstep.benchmarks.page_parts import failures
+from fewstep.benchmarks.problems import PROBLEMS
+from fewstep.benchmarks.results import FOLDER
+from test_sde import variance_error
 
-ROOT = Path(__file__).resolve().parents[1]
 
-
-def test_the_page_is_made_from_the_results(tmp_path: Path) -> None:
-    assert (ROOT / "docs" / "benchmarks.md").read_text() == page.page(tmp_path)
-    for picture in tmp_path.iterdir():
-        assert (ROOT / "docs" / "img" / picture.name).is_file()
+def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
+    """And its plots are small and there; `make bench-page` writes both again."""
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == page(tmp_path)
+    for plot in tmp_path.iterdir():
+        kept = ROOT / "docs" / "img" / plot.name
+        assert kept.exists(), plot.name
+        assert plot.stat().st_size < 120_000, plot.name
+        assert kept.stat().st_size < 120_000, plot.name
 
 
 def test_the_readme_has_their_figures() -> None:
-    assert page.readme() == (ROOT / "README.md").read_text()
+    assert readme() == (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", list(page.PARTS))
-def test_results_say_where_and_with_what(name: str) -> None:
-    found = results.get(name)
-    assert found
-    for group in found.values():
-        assert {"date", "machine", "python", "fewstep", "torch"} <= group["made"].keys()
-        assert group["rows"]
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_results_say_where_and_with_what(path: Path) -> None:
+    assert path.stem in PARTS
+    for group, found in json.loads(path.read_text()).items():
+        assert found["rows"], group
+        assert {"date", "machine", "python", "fewstep", "torch"} <= found["made"].keys(), group
+
+
+def test_a_peer_that_fails_is_listed_with_its_error() -> None:
+    rows = [
+        {"library": "a", "solver": "b", "calls": 6, "failed": "ValueError: no"},
+        {"library": "a", "solver": "c", "calls": 6, "variance": 0.1},
+    ]
+    assert failures(rows) == ["Failed:\n\n- a, b at 6 calls: ValueError: no"]
+    assert failures(rows[1:]) == []
+
+
+@pytest.mark.parametrize("id", ["ddim", "dpmpp_2s_sde", "dpmpp_3m_sde", "deis_tab_sde", "sa_solver"])
+@pytest.mark.parametrize("name", sde.CLASSES)
+def test_the_law_of_a_run_is_that_of_its_plan(id: str, name: str) -> None:
+    """By unit vectors through the run, and by the algebra of tests/test_sde.py: sums of some 50 numbers, in float64."""
+    frame, end, levels = sde.CLASSES[name]
+    wanted, found = ("fewstep", id, 0.5), sde.methods(frame, end, levels)
+    (method,) = [each for each in found if (each.library, each.solver, each.eta) == wanted]
+    mean, variance = sde.law(method.make(8), frame)
+    plan = fewstep.plan(id, fewstep.schedule(levels, 8, frame=frame, end=end), frame, eta=0.5)
+    assert abs(mean) < 1e-13
+    assert variance == pytest.approx(variance_error(plan, sde.WIDTH), abs=1e-11)
+
+
+def test_noises_of_overlapping_levels_have_a_part_in_common() -> None:
+    noise, like = sde.UnitNoise(), torch.zeros(1, 4)
+    noise.note(4.0, 2.0, like)
+    noise.note(4.0, 1.0, like)
+    assert noise.settle() == 2
+    part, whole = noise(4.0, 2.0, like), noise(4.0, 1.0, like)
+    assert part.norm() == whole.norm() == pytest.approx(1.0, abs=1e-6)  # float32
+    assert float((part * whole).sum()) == pytest.approx(math.sqrt(2.0 / 3.0), abs=1e-6)
+
+
+def test_the_distance_of_samples() -> None:
+    """True samples are as far as so many are; moved ones as far as they were moved along the directions."""
+    problem, level = PROBLEMS[1], fewstep.frame("ve").level(0.0)
+    x = problem.start("ve", 0.0, 4096)
+    # E|F_n - F| is at most 1/(2 sqrt(n)) everywhere, over an interval of 12
+    assert sde.sliced(x, problem, level) < 12.0 / (2.0 * math.sqrt(len(x)))
+    moved = torch.zeros(problem.dim, dtype=torch.float64)
+    moved[0] = 1.0
+    expected = float((sde.directions_of(problem.dim) @ moved).abs().mean())
+    # the distance moves by at most that of the true samples
+    assert sde.sliced(x + moved, problem, level) == pytest.approx(expected, abs=sde.sliced(x, problem, level))
 
 
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import fewstep
 import pytest
 import torch
+from fewstep.benchmarks.meter import Meter
 from fewstep.benchmarks.problems import PROBLEMS, SMOOTH, Mixture
 from fewstep.samplers.embedded import Report, carried
 from fewstep.samplers.family import Family
@@ -20,7 +21,7 @@ from fewstep.samplers.plan import FROM_DATA, Plan
 from fewstep.samplers.quadrature import CLOCKS
 from fewstep.samplers.solvers import solver
 from harness import FIXED, finish, make_plan, offered
-from meter import SHAPE, Meter, Model
+from meter import LATENT, SHAPE, Model
 
 Tensor = torch.Tensor
 PROBLEM = PROBLEMS[3]
@@ -209,9 +210,9 @@ def test_nothing_is_read_back_and_little_is_remembered(id: str) -> None:
     their sum, and the square that a norm takes."""
     plan = make_plan(id, fewstep.schedule("karras", 12), **offered(id, last="regular"))
     told = fewstep.report(plan)
-    meter = Meter()
+    meter = Meter(LATENT)
     with meter:
-        fewstep.run(plan, Model(meter), torch.ones(SHAPE), callback=told)
+        fewstep.run(plan, Model(meter), meter.place(torch.ones(SHAPE)), callback=told)
     assert meter.read_backs == 0
     assert meter.peak <= (plan.memory + 2) + (plan.memory + 1) + 2
     assert len(told.steps) == 12

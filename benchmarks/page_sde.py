@@ -1,0 +1,91 @@
+"""The page's part on stochastic solvers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .page_parts import failures, lines_plot, measured_on, table
+
+_CLASSES = ("VE to 0", "VE to sigma_min", "flow 1 to 0")
+#: what the plot shows, at eta 1
+_SHOWN = (
+    ("fewstep", "deis_tab_sde"), ("fewstep", "dpmpp_2m_sde"), ("fewstep", "dpmpp_3m_sde"), ("fewstep", "ddim"),
+    ("k-diffusion", "sample_dpmpp_sde"), ("diffusers", "DPMSolverMultistep sde 2"), ("diffusers", "SASolver"),
+)  # fmt: skip
+
+
+def text(found: dict[str, Any], images: Path) -> str:
+    """From the results; its plot goes to `images`."""
+    parts = [
+        """## Stochastic solvers: error of the law of the samples
+
+On Gaussian data a sampler is a linear map of its start and its noises, so the mean and the variance of what it draws
+are had exactly, by unit vectors in their place (`benchmarks/sde.py`); nothing is sampled. Below is the relative error
+of the variance: negative, and samples vary too little. Data N(0.4, 0.5^2), the exact model; ours and k-diffusion's on
+the same levels (karras on VE, sgm_uniform on flow), diffusers on its own. A sampler that spends two calls on a step
+takes half the steps. `make bench-sde`."""
+    ]
+    gaussian = {name: found[f"Gaussian, {name}"]["rows"] for name in _CLASSES if f"Gaussian, {name}" in found}
+    if gaussian:
+        lines_plot(
+            {name: _lines(rows) for name, rows in gaussian.items()}, images / "bench-sde.png",
+            ("model calls", "|relative error of the variance|, eta 1"), (6, 8, 12, 24, 48),
+        )  # fmt: skip
+        parts.append("![Error of the variance over model calls](img/bench-sde.png)")
+    for name, rows in gaussian.items():
+        bias = max(abs(row["mean"]) for row in rows if "mean" in row)
+        parts += [
+            f"### Gaussian data, {name}",
+            _table(rows, _variance),
+            f"The mean is off by at most {bias:.0e} standard deviations.",
+            *failures(rows),
+        ]
+    drawn = [name for name in found if name.startswith("mixture")]
+    if drawn:
+        parts.append(
+            """### Mixtures
+
+Wasserstein distance of samples to the data's law, over 32 fixed directions in which that law is known: mean over four
+sets of 8192 samples. True samples are as far as the first line says; what is within a few of their standard errors
+(last digits, in brackets) cannot be told from them."""
+        )
+    for name in drawn:
+        rows = found[name]["rows"]
+        true = rows[0]
+        first = f"True samples: {1e3 * true['distance']:.1f} ({1e3 * true['error']:.1f}); all in thousandths."
+        parts += [
+            f"#### {name[0].upper()}{name[1:]}", first,
+            _table(rows[1:], lambda row: f"{1e3 * row['distance']:.1f} ({1e3 * row['error']:.1f})"),
+            *failures(rows),
+        ]  # fmt: skip
+    parts.append(measured_on(next(iter(found.values()))["made"]))
+    return "\n\n".join(parts)
+
+
+def _variance(row: dict[str, Any]) -> str:
+    return f"{100.0 * row['variance']:+.1f} %" if abs(row["variance"]) < 10.0 else "over 1000 %"
+
+
+def _table(rows: list[dict[str, Any]], cell: Any) -> str:
+    calls = sorted({row["calls"] for row in rows})
+    cells: dict[tuple[str, str, float], dict[int, str]] = {}
+    for row in rows:
+        key = (row["library"], row["solver"], row["eta"])
+        cells.setdefault(key, {})[row["calls"]] = "failed" if "failed" in row else cell(row)
+    lines = [
+        [key[0], f"`{key[1]}`", f"{key[2]:g}", *(each.get(n, "") for n in calls)]
+        for key, each in cells.items()
+        if set(each.values()) != {"failed"}
+    ]
+    return table(["library", "solver", "eta", *(f"{n} calls" for n in calls)], lines)
+
+
+def _lines(rows: list[dict[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    lines: dict[str, tuple[list[float], list[float]]] = {}
+    for library, solver in _SHOWN:
+        own = [row for row in rows if (row["library"], row["solver"], row["eta"]) == (library, solver, 1.0)]
+        points = [(row["calls"], abs(row["variance"])) for row in own if "variance" in row]
+        if points:
+            lines[f"{library} {solver}"] = [n for n, _ in points], [error for _, error in points]
+    return lines
