@@ -51,11 +51,11 @@ _CACHE = Path(__file__).resolve().parents[1] / "out" / "quality"
 LEVELS = {"vp": "karras", "flow": "beta"}
 #: network -> solvers of the ODE
 ODE: Mapping[str, tuple[str, ...]] = {
-    "vp": ("auto", "dpmpp_2m", "dpm_solver_3m", "dpm_solver_2m", "ddim", "deis_tab2", "unipc_2"),
-    "flow": ("auto", "dpmpp_2m", "flow_ab3", "flow_ab2", "ddim", "dpm_solver_2m", "unipc_2"),
+    "vp": ("auto", "dpmpp_2m", "ddim", "dpm_solver_3m", "dpm_solver_2m"),
+    "flow": ("auto", "dpmpp_2m", "ddim", "flow_ab3", "dpm_solver_2m"),
 }
 #: of the SDE, at eta 1
-SDE = ("auto", "dpmpp_2m_sde", "ddpm")
+SDE = ("auto", "ddpm")
 #: network -> (solver, levels) of converged runs; of third order to the end on exact problems
 _TEACHERS = {"vp": ("dpm_solver_3m", "karras"), "flow": ("flow_ab3", "sgm_uniform")}
 _SDE_TEACHER = "dpmpp_2m_sde"
@@ -94,7 +94,7 @@ def solver_plan(where: Setting, solver: str, n: int, eta: float = 0.0) -> tuple[
         solver, options = pick.id, dict(pick.options)
     else:
         sigmas = fewstep.schedule(LEVELS[network], n, frame=network)
-        options = {"eta": eta} if eta and any(each.name == "eta" for each in fewstep.solver(solver).options) else {}
+        options = {"eta": eta} if eta else {}
     last = options.get("last", "auto")
     return fewstep.plan(solver, sigmas, network, **options), _ending(network) if last == "auto" else last
 
