@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ below loads each name when it is used
     from .samplers.adaptive import NotConvergedError, adaptive
+    from .samplers.compare import compare, comparing
+    from .samplers.comparison_file import load_comparison
+    from .samplers.embedded import report
     from .samplers.guidance import classifier, classifier_free, dynamic_thresholding
     from .samplers.kdiffusion import k_sampler, sample
     from .samplers.level import frame
@@ -40,6 +43,10 @@ _PUBLIC = {
     "Statistics": "samplers.statistics",
     "load_statistics": "samplers.statistics",
     "measure_statistics": "samplers.measurement",
+    "report": "samplers.embedded",
+    "compare": "samplers.compare",
+    "comparing": "samplers.compare",
+    "load_comparison": "samplers.comparison_file",
     "sample": "samplers.kdiffusion",
     "k_sampler": "samplers.kdiffusion",
     "wrap": "samplers.models",
@@ -59,13 +66,17 @@ __all__ = [
     "adaptive",
     "classifier",
     "classifier_free",
+    "compare",
+    "comparing",
     "dynamic_thresholding",
     "frame",
     "k_sampler",
+    "load_comparison",
     "load_profile",
     "load_statistics",
     "measure_statistics",
     "plan",
+    "report",
     "run",
     "sample",
     "schedule",

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 from ..samplers.choices import Choice, choices
+from ..samplers.names import nearest
+from ..samplers.profile_folder import PREFIX, profile_names
 
 #: Positions of the API's arguments, so append-only. A test holds that every option of the solver table is here.
 ORDER = (
@@ -28,6 +30,7 @@ ORDER = (
     "safety",
     "max_calls",
     "statistics",
+    "profile",
 )
 
 #: not an option of a solver: it is applied to the model's answers
@@ -41,15 +44,36 @@ THRESHOLDING = Choice(
     math.inf,
 )
 
+_NO_PROFILE = "none"
+#: not an option of a solver: a profile's plan runs in the place of a solver's
+PROFILE = Choice(
+    "profile",
+    _NO_PROFILE,
+    "plans that were tuned for this model (docs/tuning.md): the one of as many calls as there are steps runs in the "
+    "place of the sampler's own. It has inner levels of its own and takes no options. The second pass of hires fix "
+    "runs without it",
+    (),
+    0.0,
+    0.0,
+    text=True,
+)
+#: what every sampler of ours has, whichever its solver's options are
+ALWAYS = (THRESHOLDING, PROFILE)
+
 
 @cache
 def fields() -> tuple[Choice, ...]:
-    known = {each.name: each for each in (*choices(), THRESHOLDING)}
+    known = {each.name: each for each in (*choices(), *ALWAYS)}
     return tuple(known[name] for name in ORDER)
 
 
 def field(name: str) -> Choice:
     return next(each for each in fields() if each.name == name)
+
+
+def values_of(asked: Choice) -> list[str]:
+    """What a field can be now, the default first; nothing for numbers and for other texts."""
+    return [_NO_PROFILE, *profile_names()] if asked is PROFILE else list(asked.choices)
 
 
 def read(given: Sequence[Any]) -> dict[str, Any]:
@@ -73,7 +97,7 @@ def _number(name: str, value: Any) -> Any:
     if asked.text:
         if not isinstance(value, str):
             raise ValueError(f"{name} is {value!r}, expected a text")
-        return value.strip()
+        return _profile(value.strip()) if asked is PROFILE else value.strip()
     if asked.choices:
         if value not in asked.choices:
             raise ValueError(f"{name} is {value!r}, expected one of {', '.join(asked.choices)}")
@@ -86,3 +110,11 @@ def _number(name: str, value: Any) -> Any:
         bound = f"in {asked.low:g}..{asked.high:g}" if asked.high < math.inf else f"at least {asked.low:g}"
         raise ValueError(f"{name} is {value!r}, expected a number, {bound}")
     return number
+
+
+def _profile(text: str) -> str:
+    name = text.removeprefix(PREFIX) or _NO_PROFILE
+    known = values_of(PROFILE)
+    if name not in known:
+        raise ValueError(f"{nearest('profile', name, known)}; 'fewstep list profiles' shows them")
+    return name

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from ..samplers.auto import AUTO, informed
 from ..samplers.level import as_float32
-from ..samplers.schedules import Schedule, schedule
+from ..samplers.schedules import Schedule, drawn_by, schedule
 from ..samplers.times import sigma_range
+from .auto import drawn_for, guidance_of, note
 from .model_frame import frame_of
 from .refusal import refusing
 
@@ -47,7 +49,11 @@ def levels_function(row: Schedule) -> Callable[..., torch.Tensor]:
             for name, value, own in zip(("sigma_min", "sigma_max"), (sigma_min, sigma_max), ends, strict=True):
                 if abs(float(value) - own) > 1e-5 * own:
                     options[name] = float(value)
-            levels = as_float32(schedule(row.id, int(n), frame=where, **options))
+            p = drawn_for()
+            asked = {"frame": where, **informed(row.options, options, guidance_of(p))}
+            levels = as_float32(schedule(row.id, int(n), **asked))
+            if row.id == AUTO:
+                note(p, schedule=str(drawn_by(AUTO, int(n), **asked)))
             return torch.tensor(levels, dtype=torch.float32, device=device)
 
     fn.__name__ = fn.__qualname__ = f"fewstep_{row.id}"

@@ -12,16 +12,19 @@ from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, sd_samplers_kdiffusion, sd_schedulers
 
+from ..samplers.auto import AUTO
 from ..samplers.menu import menu
 from ..samplers.names import nearest
-from ..samplers.schedules import Schedule, schedules
-from ..samplers.solvers import Solver, solver, solvers
+from ..samplers.schedules import Schedule, offered_schedules, schedule_row
+from ..samplers.solvers import Solver, offered_solvers, solver
+from .auto import drawing_for
 from .levels import levels_function, rho_of
 from .sampling import sampler_function
 from .words import ATTRIBUTE, sampler_label, schedule_label, schedule_name
 
-#: what these hosts lack, or compute otherwise than published, or wrongly on flow models; append-only
+#: what these hosts lack, or compute otherwise than published, or wrongly on flow models; append-only but for the first
 SHORT_SCHEDULES = (
+    AUTO,
     "beta",
     "time_uniform",
     "time_quadratic",
@@ -32,12 +35,12 @@ SHORT_SCHEDULES = (
 )
 _SCHEDULE_SIZES: dict[str, Callable[[], tuple[str, ...]]] = {
     "short": lambda: SHORT_SCHEDULES,
-    "all": lambda: tuple(schedules()),
+    "all": lambda: tuple(offered_schedules()),
     "none": tuple,
 }
 
 #: what "Automatic" means with our samplers. The host's own meaning is wrong on Forge's flow models.
-AUTOMATIC = "beta"
+AUTOMATIC = AUTO
 
 
 def schedule_menu(size: str) -> tuple[str, ...]:
@@ -52,7 +55,7 @@ def offer_schedules(size: str) -> None:
     for label, entry in entries.items():
         for name in (label, entry.name):
             sd_schedulers.schedulers_map.setdefault(name, entry)
-    wanted = [schedule_label(schedules()[id]) for id in schedule_menu(size)]
+    wanted = [schedule_label(schedule_row(id)) for id in schedule_menu(size)]
     _show(sd_schedulers.schedulers, [each.label for each in sd_schedulers.schedulers], entries, wanted)
     _forget()
 
@@ -89,12 +92,12 @@ def _forget() -> None:
 # made once: after "Reload UI" they tell our own entries in the host's lists from others
 @cache
 def _sampler_entries() -> dict[str, Any]:
-    return {sampler_label(row): _sampler_entry(row) for row in solvers().values()}
+    return {sampler_label(row): _sampler_entry(row) for row in offered_solvers().values()}
 
 
 @cache
 def _schedule_entries() -> dict[str, Any]:
-    return {schedule_label(row): _schedule_entry(row) for row in schedules().values()}
+    return {schedule_label(row): _schedule_entry(row) for row in offered_schedules().values()}
 
 
 def _sampler_entry(row: Solver) -> Any:
@@ -102,10 +105,23 @@ def _sampler_entry(row: Solver) -> Any:
     return sd_samplers_common.SamplerData(
         sampler_label(row),
         # n steps are n calls, so the host's own total_steps is right
-        lambda model: sd_samplers_kdiffusion.KDiffusionSampler(fn, model),
+        lambda model: _sampler(fn, model),
         [ATTRIBUTE + id for id in (row.id, *row.aliases)],
         {"scheduler": schedule_name(AUTOMATIC)},  # values: what every host's API model takes, texts
     )
+
+
+def _sampler(fn: Callable[..., Any], model: Any) -> Any:
+    """The host's sampler around a function of ours; while it has levels drawn, `auto` sees for which run."""
+    made = sd_samplers_kdiffusion.KDiffusionSampler(fn, model)
+    draw = made.get_sigmas
+
+    def get_sigmas(p: Any, *args: Any, **kwargs: Any) -> Any:
+        with drawing_for(p):
+            return draw(p, *args, **kwargs)
+
+    made.get_sigmas = get_sigmas
+    return made
 
 
 def _schedule_entry(row: Schedule) -> Any:

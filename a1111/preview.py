@@ -8,9 +8,14 @@ from typing import Any
 
 from modules import sd_samplers, sd_samplers_common, shared
 
+from ..samplers.choices import Choice
+from ..samplers.options import Option
 from ..samplers.plan_picture import draw
-from ..samplers.solvers import Solver, solvers
-from .fields import THRESHOLDING
+from ..samplers.profile import load_profile
+from ..samplers.profile_folder import PREFIX
+from ..samplers.solvers import Solver, offered_solvers
+from .auto import noted
+from .fields import ALWAYS, ORDER
 from .request import Request, put
 from .sampling import make_plan
 from .words import sampler_label
@@ -25,13 +30,14 @@ _PICTURE: dict[str, Any] = {"size": (560, 280), "zoom": 2}
 
 
 def row_of(label: Any) -> Solver | None:
-    return next((row for row in solvers().values() if sampler_label(row) == label), None)
+    return next((row for row in offered_solvers().values() if sampler_label(row) == label), None)
 
 
 def field_label(name: str, label: Any) -> str:
     """The field's name, and whether the chosen sampler is one of ours that does without it."""
     row = row_of(label)
-    used = row is None or name == THRESHOLDING.name or any(option.name == name for option in row.options)
+    offered: list[Option | Choice] = [*(row.options if row else ()), *ALWAYS]
+    used = row is None or any(each.name == name for each in offered)
     return name if used else f"{name} (unused)"
 
 
@@ -40,8 +46,22 @@ def words(label: Any, values: Sequence[Any] = ()) -> str:
     row = row_of(label)
     if row is None:
         return _NONE
-    wrong = _problem(row, put(SimpleNamespace(), values))
-    return f"**{row.label}**: {row.about} {row.reference}." + (f"\n\n**{_CANNOT}: {wrong}**" if wrong else "")
+    asked = put(SimpleNamespace(), values)
+    wrong = _problem(row, asked)
+    said = _profile_words(row, asked.profile) if asked.profile else f"**{row.label}**: {row.about} {row.reference}."
+    return said + (f"\n\n**{_CANNOT}: {wrong}**" if wrong else "")
+
+
+def _profile_words(row: Solver, name: str) -> str:
+    try:
+        profile = load_profile(PREFIX + name)
+    except (ValueError, OSError) as error:
+        return f"**{error}**"
+    plans = "; ".join(map(str, profile.entries.values())) or "none yet"
+    return (
+        f"**Profile {name}** in the place of {row.label}, which runs by itself in the second pass of hires fix. Tuned "
+        f"with {profile.conditions or 'conditions not named'}. Plans: {plans}."
+    )
 
 
 def meanings(label: Any) -> str:
@@ -49,8 +69,10 @@ def meanings(label: Any) -> str:
     row = row_of(label)
     if row is None:
         return ""
-    lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in row.options]
-    return "\n".join([*lines, f"- **{THRESHOLDING.name}**: {THRESHOLDING.help}"])
+    # guidance is no field: the host's own is taken
+    shown = [option for option in row.options if option.name in ORDER]
+    lines = [f"- **{option.name}**: {option.help} (default {option.default})" for option in shown]
+    return "\n".join([*lines, *(f"- **{each.name}**: {each.help}" for each in ALWAYS)])
 
 
 def _problem(row: Solver, asked: Request) -> str:
@@ -62,16 +84,18 @@ def _problem(row: Solver, asked: Request) -> str:
 
 
 def plan_picture(
-    label: Any, scheduler: Any, steps: Any, values: Sequence[Any], strength: Any = None
+    label: Any, scheduler: Any, steps: Any, values: Sequence[Any], cfg_scale: Any = 1.0, strength: Any = None
 ) -> tuple[Any, str]:
     """(picture or None, words in Markdown) for what the page shows: the host's own levels for its own model.
 
-    strength  img2img's denoising strength, of which the levels are the end; None for all of them
+    cfg_scale  what `auto` goes by
+    strength   img2img's denoising strength, of which the levels are the end; None for all of them
     """
     row = row_of(label)
     if row is None:
         return None, "Only samplers whose names begin with Fewstep have a plan to show."
-    if row.adaptive:
+    asked = put(SimpleNamespace(), values)
+    if row.adaptive and not asked.profile:
         return None, "Adaptive samplers find their steps while they run: there is no plan to show before."
     if not _loaded():
         return None, "No model is loaded yet, and the plan depends on its noise levels. Make a picture, then ask again."
@@ -79,23 +103,25 @@ def plan_picture(
         p = SimpleNamespace(
             is_hr_pass=False,
             steps=int(steps),
+            cfg_scale=cfg_scale,
             denoising_strength=strength,
             scheduler=scheduler,
             hr_scheduler=None,
             sampler_noise_scheduler_override=None,
             extra_generation_params={},
         )
-        asked = put(p, values)
+        put(p, values)
         if _problem(row, asked):
             return None, f"{_CANNOT}."
-        plan = make_plan(row, *_levels(label, p), asked)
+        plan = make_plan(row, *_levels(label, p), p)
     except ValueError as error:
         return None, f"**{error}**"
     settled = ", ".join(f"{name} {value}" for name, value in plan.options.items())
     notes = "".join(f"\n- {note}" for note in plan.notes)
+    taken = f"Auto: {noted(p)}. " if noted(p) else ""
     from modules.paths_internal import roboto_ttf_file  # A1111 has a Pillow whose own font is tiny
 
-    return draw(plan, font=roboto_ttf_file, **_PICTURE), f"{len(plan)} model calls. {settled}{notes}"
+    return draw(plan, font=roboto_ttf_file, **_PICTURE), f"{taken}{len(plan)} model calls. {settled}{notes}"
 
 
 def _levels(label: str, p: Any) -> tuple[Any, Any]:

@@ -21,8 +21,8 @@ class RefusedError(ValueError):
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns the ValueErrors of the core into RefusedError."""
+    """Turns the ValueErrors of the core, and a file that is gone, into RefusedError."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         raise RefusedError(f"Fewstep: {error}") from error

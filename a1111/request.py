@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..samplers.choices import moved
@@ -22,10 +22,31 @@ class Request:
     problem: str = ""
 
     def options(self, row: Solver) -> dict[str, Any]:
-        """The solver's options. ValueError for what was wrong all along, and for an option that it does not have."""
+        """The solver's options. ValueError for what was wrong all along, and for an option that it does not have.
+
+        A profile takes none.
+        """
         if self.problem:
             raise ValueError(self.problem)
-        return moved(row, {name: value for name, value in self.values.items() if name != fields.THRESHOLDING.name})
+        apart = [each.name for each in fields.ALWAYS]
+        own = {name: value for name, value in self.values.items() if name not in apart}
+        if not self.profile:
+            return moved(row, own)
+        if own:
+            raise ValueError(
+                f"profile {self.profile} takes no options, tuning settled them: set {', '.join(own)} back, or profile "
+                f"to {fields.PROFILE.default!r}"
+            )
+        return {}
+
+    @property
+    def profile(self) -> str:
+        """The name of a profile whose plan runs in the place of the solver's; "" for none."""
+        return str(self.values.get(fields.PROFILE.name, ""))
+
+    def without_profile(self) -> Request:
+        """The same of a run that the profile is not for."""
+        return replace(self, values={name: each for name, each in self.values.items() if name != fields.PROFILE.name})
 
     @property
     def bound(self) -> float:

@@ -10,17 +10,20 @@ from modules import scripts
 
 from ..samplers.choices import Choice
 from . import preview
-from .fields import field, fields
+from .auto import forget
+from .fields import PROFILE, field, fields, values_of
 from .request import put
 from .words import KEY, TITLE
 
 #: what the plan's picture is made from besides our fields: the host's components of a tab, by the end of their elem_id
-_SEEN = ("sampling", "scheduler", "steps")
+_SEEN = ("sampling", "scheduler", "steps", "cfg_scale")
 _HOSTS: dict[str, tuple[str, ...]] = {"txt2img": _SEEN, "img2img": (*_SEEN, "denoising_strength")}
 _COLUMNS = 4
 #: so many fields are for most samplers; the others stand in an accordion of their own
 _MOST = 8
 _OTHERS = "For samplers with noise and adaptive ones"
+#: of the infotext, where a profile ran in the first pass of hires fix alone
+_SECOND_PASS = "second pass"
 #: a slider that is dragged asks for many plans, and the last must be answered last
 _IN_TURN = Lock()
 
@@ -59,11 +62,15 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
     def ui(self, is_img2img: bool) -> list[Any]:
         import gradio
 
-        self._own = []
+        options = [each for each in fields() if each is not PROFILE]
+        made: dict[str, Any] = {}
         with gradio.Accordion(TITLE, open=False, elem_id=self.elem_id("fewstep")):
-            self._rows(gradio, fields()[:_MOST])
+            with gradio.Row():
+                made[PROFILE.name] = _component(gradio, PROFILE, self)
+                _refresh(made[PROFILE.name], self.elem_id("profiles_refresh"))
+            made |= self._rows(gradio, options[:_MOST])
             with gradio.Accordion(_OTHERS, open=False, elem_id=self.elem_id("more")):
-                self._rows(gradio, fields()[_MOST:])
+                made |= self._rows(gradio, options[_MOST:])
             words = gradio.Markdown(lambda: preview.words(self._default()), elem_id=self.elem_id("words"))
             show = gradio.Checkbox(label="Show the plan", value=False, elem_id=self.elem_id("plan"))
             picture = gradio.Image(
@@ -77,6 +84,7 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
             told = gradio.Markdown(visible=False, elem_id=self.elem_id("told"))
             drawn = gradio.State(None)
             meanings = gradio.Markdown(lambda: preview.meanings(self._default()), elem_id=self.elem_id("meanings"))
+        self._own = [made[each.name] for each in fields()]
         self._others = (words, show, picture, told, drawn, meanings)
         self._connect()
         self.infotext_fields = [
@@ -85,10 +93,12 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
         self.paste_field_names = [KEY + each.name for each in fields()]
         return self._own
 
-    def _rows(self, gradio: Any, shown: Sequence[Choice]) -> None:
+    def _rows(self, gradio: Any, shown: Sequence[Choice]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
         for first in range(0, len(shown), _COLUMNS):
             with gradio.Row():
-                self._own += [_component(gradio, each, self) for each in shown[first : first + _COLUMNS]]
+                made |= {each.name: _component(gradio, each, self) for each in shown[first : first + _COLUMNS]}
+        return made
 
     def _connect(self) -> None:
         """Once the host's components and our own are there, in whichever order the page was built."""
@@ -111,18 +121,35 @@ class FewstepScript(scripts.Script):  # type: ignore[misc]
 
     def process(self, p: Any, *arguments: Any) -> None:
         request = put(p, arguments)
-        used = (getattr(p, "sampler_name", None), getattr(p, "hr_sampler_name", None))
-        if any(preview.row_of(name) for name in used):
+        forget(p)
+        # a cell of the X/Y/Z plot has the infotext of the cell before
+        for name in (*(each.name for each in fields()), _SECOND_PASS):
+            p.extra_generation_params.pop(KEY + name, None)
+        first, second = (preview.row_of(getattr(p, name, None)) for name in ("sampler_name", "hr_sampler_name"))
+        if not first:  # a profile is for the first pass
+            request = request.without_profile()
+        if first or second:
             p.extra_generation_params.update(request.infotext)
+        if request.profile and getattr(p, "enable_hr", False):
+            p.extra_generation_params[KEY + _SECOND_PASS] = "without the profile"
 
 
 def _component(gradio: Any, asked: Choice, script: Any) -> Any:
     place: dict[str, Any] = {"label": asked.name, "value": asked.default, "elem_id": script.elem_id(asked.name)}
-    if asked.choices:
-        return gradio.Dropdown(choices=list(asked.choices), min_width=100, **place)
+    values = values_of(asked)
+    if values:
+        # a pasted picture may name a profile that is not here: it is shown, and refused with a reason
+        return gradio.Dropdown(choices=values, allow_custom_value=asked.text, min_width=100, **place)
     if asked.text:
         return gradio.Textbox(max_lines=1, min_width=100, **place)
     return gradio.Number(min_width=100, **place)
+
+
+def _refresh(component: Any, elem_id: str) -> None:
+    """The host's own button beside a list of files."""
+    from modules.ui_common import create_refresh_button
+
+    create_refresh_button(component, lambda: None, lambda: {"choices": values_of(PROFILE)}, elem_id)
 
 
 def _paste(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from modules import scripts
 
 from ..samplers.choices import Choice
-from .fields import fields, read
+from .fields import fields, read, values_of
 from .words import ATTRIBUTE, TITLE
 
 
@@ -30,7 +30,7 @@ def _axis(plot: Any, label: str, field: Choice) -> Any:
         str if field.choices or field.text else float,
         plot.apply_field(ATTRIBUTE + field.name),
         confirm=_confirm(field.name),
-        choices=(lambda: list(field.choices)) if field.choices else None,
+        choices=(lambda: values_of(field)) if values_of(field) else None,
     )
 
 

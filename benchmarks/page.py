@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import page_exact, page_tune
+from . import page_exact, page_networks, page_tune
 from .results import get
 
 ROOT = Path(__file__).resolve().parents[1]
 
 #: file of results -> its part of the page, which may write plots into a folder; in the order of the page
-PARTS: Mapping[str, Callable[[dict[str, Any], Path], str]] = {"exact": page_exact.text, "tune": page_tune.text}
+PARTS: Mapping[str, Callable[[dict[str, Any], Path], str]] = {
+    "exact": page_exact.text,
+    "networks": page_networks.text,
+    "tune": page_tune.text,
+}
 
 _HEAD = """# Benchmarks
 

@@ -55,14 +55,13 @@ def _solvers(rows: list[dict[str, Any]]) -> str:
     calls = sorted({row["calls"] for row in rows})
     errors = {(row["library"], row["solver"], row["calls"]): row for row in rows if "median" in row}
     keys = dict.fromkeys((library, solver) for library, solver, _ in errors)
-    ranked = sorted(keys, key=lambda key: errors[*key, _AT]["median"] if (*key, _AT) in errors else float("inf"))
+    at = {key: errors.get((*key, _AT), {}).get("median", float("inf")) for key in keys}
+    ranked = sorted(keys, key=lambda key: at[key])
     lines = []
     for library, solver in ranked:
         cells = [errors.get((library, solver, n)) for n in calls]
-        at = errors.get((library, solver, _AT))
-        lines.append(
-            [library, f"`{solver}`", *(number(cell["median"]) if cell else "" for cell in cells), at and at["levels"]]
-        )
+        levels = errors.get((library, solver, _AT), {}).get("levels", "")
+        lines.append([library, f"`{solver}`", *(number(cell["median"]) if cell else "" for cell in cells), levels])
     body = table(["library", "solver", *calls, f"levels at {_AT}"], lines)
     return f"<details><summary>All solvers, each on its best levels</summary>\n\n{body}\n\n</details>"
 

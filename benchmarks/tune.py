@@ -22,6 +22,7 @@ import fewstep
 import torch
 
 from ..demo.models import denoiser
+from ..samplers.noise_range import NoiseRange
 from ..samplers.plan import Plan
 from ..samplers.profile import Profile
 from ..samplers.task import Task
@@ -141,7 +142,7 @@ def _on_fresh(
         return denoiser(name, [classes[i % len(classes)] for i in range(len(x))], guidance)(x, sigma)
 
     fresh = _pictures(name, count, 1, size)
-    ends = fewstep.run(teacher_plan(fewstep.frame(name), 320, *RANGES[name], 0), model, fresh)
+    ends = fewstep.run(teacher_plan(NoiseRange(fewstep.frame(name), *RANGES[name]), 320), model, fresh)
     return _rows(tuned, model, fresh, ends, name)
 
 

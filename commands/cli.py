@@ -11,13 +11,22 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import comfy, demo, list, plot, sample, statistics
+from . import comfy, compare, demo, list, plot, sample, statistics, tune
 from .arguments import known_ids
 
 #: in the order of the help page; each module has HELP, add(parser) and run(args) -> exit status
-COMMANDS = {"list": list, "plot": plot, "sample": sample, "statistics": statistics, "demo": demo, "comfy": comfy}
+COMMANDS = {
+    "list": list,
+    "plot": plot,
+    "sample": sample,
+    "compare": compare,
+    "tune": tune,
+    "statistics": statistics,
+    "demo": demo,
+    "comfy": comfy,
+}
 #: those that take ids of solvers and schedules: their help pages end with a list of these
-_TAKE_IDS = ("list", "plot", "sample")
+_TAKE_IDS = ("list", "plot", "sample", "compare")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -24,6 +24,13 @@ DEFAULTS = {
     "flow": Defaults(AUTO, AUTO, 10, 2.0),
 }
 
+_CALLS = "5,8,10,15"
+#: frame -> what `fewstep compare` compares: auto, what hosts have, and the papers' best
+COMPARED = {
+    "vp": (f"auto auto {_CALLS}", f"ddim,dpmpp_2m,dpm_solver_3m,deis_tab2 karras {_CALLS}"),
+    "flow": (f"auto auto {_CALLS}", f"flow_ab1,dpmpp_2m,flow_ab2,flow_ab3 beta {_CALLS}"),
+}
+
 #: demo network -> the frame that it is sampled in
 MODELS = {"vp": "vp", "flow": "flow"}
 

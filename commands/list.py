@@ -1,10 +1,12 @@
-"""`fewstep list`: the solver and schedule tables as text or JSON. Imports neither torch nor matplotlib."""
+"""`fewstep list`: the solver and schedule tables, and the user's profiles, as text or JSON.
+
+Imports neither torch nor matplotlib, but for profiles.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import textwrap
 from collections.abc import Iterable
 from dataclasses import fields
@@ -13,26 +15,34 @@ from typing import Any
 from ..samplers.auto import AUTO
 from ..samplers.names import nearest
 from ..samplers.options import Option
+from ..samplers.profile_folder import PREFIX, is_profile
+from ..samplers.report import finite
 from ..samplers.schedules import Schedule, schedule_row, schedules
 from ..samplers.solvers import Solver, solver, solvers
 from .markdown import page
 
-HELP = "show the solvers and schedules, or one of them in full"
+HELP = "show the solvers and schedules, or the profiles of your models, or one of them in full"
 
 Row = Solver | Schedule
 _TABLES: dict[str, Any] = {"solvers": solvers, "schedules": schedules}
+_PROFILES = "profiles"
 #: columns that hold functions
 _CODE = ("build", "formula", "range", "chooses")
 _WIDTH = 110
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", metavar="WHAT", help="solvers, schedules, or an id (default: both tables)")
+    parser.add_argument(
+        "what", nargs="?", metavar="WHAT",
+        help=f"solvers, schedules, an id, profiles, or {PREFIX}NAME (default: the solvers and schedules)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--markdown", action="store_true", help="print the page of docs/ (solvers or schedules)")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what == _PROFILES or is_profile(args.what):
+        return _profiles(args)
     found = _find(args.what)
     if args.json:
         print(json.dumps({name: [record(row) for row in rows] for name, rows in found.items()}, indent=2))
@@ -42,6 +52,24 @@ def run(args: argparse.Namespace) -> int:
         print("\n\n".join(_table(name, rows) for name, rows in found.items()))
     else:
         print("\n\n".join(_details(row) for rows in found.values() for row in rows))
+    return 0
+
+
+def _profiles(args: argparse.Namespace) -> int:
+    from ..samplers.profile import load_profile  # torch
+    from . import profiles
+
+    if args.markdown:
+        raise ValueError("--markdown prints the pages of docs/, solvers and schedules; profiles are yours")
+    if args.what == _PROFILES:
+        found = profiles.found()
+        records = [profiles.record(*each) for each in found.items()]
+        text = profiles.table(found)
+    else:
+        name, profile = args.what.removeprefix(PREFIX), load_profile(args.what)
+        records = [profiles.record(name, profile)]
+        text = profiles.details(name, profile)
+    print(json.dumps({_PROFILES: records}, indent=2, allow_nan=False) if args.json else text)
     return 0
 
 
@@ -57,7 +85,7 @@ def _find(what: str | None) -> dict[str, list[Row]]:
     found = {name: [row for row in rows if what in (row.id, *row.aliases)] for name, rows in tables.items()}
     if not any(found.values()):
         known = [name for rows in tables.values() for row in rows for name in (row.id, *row.aliases)]
-        raise ValueError(nearest("table, solver or schedule", what, [*tables, *known]))
+        raise ValueError(nearest("table, solver or schedule", what, [*tables, _PROFILES, *known]))
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -79,12 +107,8 @@ def _option(option: Option) -> dict[str, Any]:
     elif option.text:
         limits = {"text": True}
     else:
-        limits = {name: _finite(getattr(option, name)) for name in ("low", "high")}
+        limits = {name: finite(getattr(option, name)) for name in ("low", "high")}
     return {"name": option.name, "default": option.default, **limits, "help": option.help}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 # --- for people ------------------------------------------------------------------------------------------------------

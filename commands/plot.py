@@ -6,15 +6,15 @@ import argparse
 import json
 
 from ..samplers.report import record
-from .arguments import add_plan_arguments, fallback, make_plan, output_path
+from .arguments import OF_SOLVERS, add_plan_arguments, fallback, make_plan, output_path
 from .defaults import DEFAULTS
 
 HELP = "draw a plan: its levels, where the model is called, the degree of each update"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("solver", nargs="?", metavar="SOLVER", help=f"solver id ({fallback('solver')})")
-    parser.add_argument("--frame", default="ve", metavar="F", help=f"{', '.join(DEFAULTS)} (default ve)")
+    parser.add_argument("solver", nargs="?", metavar="SOLVER", help=f"{OF_SOLVERS} ({fallback('solver')})")
+    parser.add_argument("--frame", metavar="F", help=f"{', '.join(DEFAULTS)} (default ve, or a profile's)")
     add_plan_arguments(parser)
     parser.add_argument("--out", default="out/plan.png", metavar="FILE", help="picture (default out/plan.png)")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON, draw nothing")

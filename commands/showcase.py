@@ -118,9 +118,9 @@ def _carry_out(study: Study, bar: tqdm[None]) -> tuple[list[Result], Image.Image
 
 def _page(study: Study, reference: torch.Tensor, results: list[Result], drawn: list[torch.Tensor]) -> Image.Image:
     nearest = {calls: min(row.rms for row in results if row.calls == calls) for calls in CALLS}
-    rows = [pictures.Row(study.reference, reference, "reference", f"{REFERENCE_CALLS[0]} calls")]
+    rows = [pictures.row(study.reference, reference, "reference", f"{REFERENCE_CALLS[0]} calls")]
     rows += [
-        pictures.Row(
+        pictures.row(
             row.solver,
             latents,
             f"{row.rms:.3f}",

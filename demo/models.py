@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..samplers.compare import compare
+from ..samplers.comparison import Comparison
 from ..samplers.guidance import Denoiser
+from ..samplers.identity import identity
+from ..samplers.level import frame as make_frame
 from ..samplers.measurement import measure_statistics
 from ..samplers.models import wrap
 from ..samplers.names import nearest
 from ..samplers.plan import Plan
+from ..samplers.profile import Profile
 from ..samplers.run import Step, run
+from ..samplers.samples import driven
 from ..samplers.statistics import Statistics
+from ..samplers.task import Task
+from ..samplers.times import sigma_range
+from ..samplers.tune import Progress, tuning
 from .networks import CLASSES, IMAGE_SIZE, NETWORKS, NULL_CLASS, load
 
 _load = cache(load)  # the commands and tests ask for the same network again and again
@@ -55,14 +65,29 @@ def denoiser(model: str, classes: Sequence[int], guidance: float = 1.0, *, net: 
 
 def noise(plan: Plan, count: int, seed: int) -> Tensor:
     """Starting states [count, 1, 32, 32] at the plan's first level, where 7 % (vp) or nothing (flow) is signal."""
-    generator = torch.Generator().manual_seed(seed)
-    return plan.levels[0].sigma * torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    return plan.levels[0].sigma * _normal(count, seed)
 
 
-def draw(plan: Plan, model: Denoiser, x: Tensor, bar: tqdm[None] | None = None) -> Tensor:
-    """Carries out a plan, moves `bar` on at each call, and stops at the first NaN (FloatingPointError)."""
+def _normal(count: int, seed: int) -> Tensor:
+    """Standard normal [count, 1, 32, 32]."""
+    return torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def draw(
+    plan: Plan,
+    model: Denoiser,
+    x: Tensor,
+    bar: tqdm[None] | None = None,
+    watch: Callable[[Step], object] | None = None,
+) -> Tensor:
+    """Carries out a plan, moves `bar` on at each call, and stops at the first NaN (FloatingPointError).
+
+    watch  sees each step, as a report of the run does
+    """
 
     def turn(step: Step) -> None:
+        if watch is not None:
+            watch(step)
         if bar is not None:
             bar.update()
 
@@ -76,11 +101,73 @@ def statistics(
     """What `measure_statistics` finds on `count` samples of a demo network, its classes in turn."""
     if model not in NETWORKS:
         raise ValueError(nearest("model", model, NETWORKS))
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    start = _normal(count, seed)
     asked = denoiser(model, [i % len(CLASSES) for i in range(count)], guidance)
     with torch.inference_mode(), _one_thread():
         return measure_statistics(asked, start, frame=NETWORKS[model].frame, calls=calls, callback=callback)
+
+
+def compared(
+    model: str, settings: Sequence[str], count: int, classes: Sequence[int], guidance: float, seed: int, **options: Any
+) -> Comparison:
+    """`fewstep.compare` on `count` samples of a demo network, the classes in turn; options are its own."""
+    if model not in NETWORKS:
+        raise ValueError(nearest("model", model, NETWORKS))
+    where = make_frame(NETWORKS[model].frame)
+    low, high = sigma_range(where.time)
+    y = [classes[i % len(classes)] for i in range(count)]
+    asked = _with_classes(model, classes, guidance)
+    with torch.inference_mode(), _one_thread():
+        return compare(
+            asked, where.level(high).sigma * _normal(count, seed), settings, frame=where, sigma_max=high, sigma_min=low,
+            extra_args=_rows, guidance=max(guidance, 1.0),
+            conditions=f"{model}, guidance {guidance:g}, classes {','.join(map(str, y))}", **options,
+        )  # fmt: skip
+
+
+def _with_classes(model: str, classes: Sequence[int], guidance: float) -> Denoiser:
+    """A demo network whose samples are known by their rows in all of the noise: they have the classes in turn."""
+
+    def asked(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        return denoiser(model, [classes[i % len(classes)] for i in rows.tolist()], guidance)(x, sigma)
+
+    return asked
+
+
+def _rows(rows: Tensor) -> dict[str, Tensor]:
+    return {"rows": rows}
+
+
+def identity_of(model: str) -> str:
+    """By which a profile knows a demo network."""
+    return identity(_load(model))
+
+
+#: samples in a model call of tuning: as fast for each as more of them, and the bar moves a few times a second
+_BATCH = 16
+
+
+def tune(
+    model: str,
+    task: Task,
+    classes: Sequence[int],
+    guidance: float,
+    count: int,
+    seed: int,
+    *,
+    conditions: str,
+    resume: Profile | None = None,
+    callback: Callable[[Progress], object] | None = None,
+) -> Profile:
+    """A profile of a demo network, from `count` samples of the classes in turn; see `fewstep.tune`."""
+    start = task.frame.level(task.sigma_max).sigma * _normal(count, seed)
+    asked = _with_classes(model, classes, guidance)
+    with torch.inference_mode(), _one_thread():
+        work = tuning(
+            task, asked, start, extra_args=_rows, batch=_BATCH, identity=identity_of(model), conditions=conditions,
+            resume=resume,
+        )  # fmt: skip
+        return driven(work, callback)
 
 
 @contextmanager

@@ -22,6 +22,11 @@ def options_for(row: Solver, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError for solvers and options that make more than one call per step.
     """
+    if row.chooses is not None:
+        raise ValueError(
+            f"cfg_pp: {row.id} may choose a solver that begins with a step of two calls, and CFG++ is defined for one; "
+            "switch cfg_pp off or choose a multistep solver, for example dpmpp_2m"
+        )
     if row.calls > 1:
         raise ValueError(
             f"cfg_pp: {row.id} makes {row.calls} calls per step, and CFG++ is defined for one; "

@@ -6,17 +6,16 @@ the samples, so the record holds a fingerprint of what it belongs to and is drop
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..samplers.plan import Call, Plan
 from ..samplers.run import history_needed
+from .digests import digest
 from .host_sampler import Piece
 
 KEY = "fewstep_history"
@@ -56,14 +55,7 @@ def _no_model() -> None:
 
 def fingerprint(latent: Mapping[str, Any]) -> str:
     """A digest of the samples and the noise mask of a LATENT."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in ("samples", "noise_mask"):
-        for tensor in _tensors(latent.get(name)):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            # bytes of any dtype: numpy knows no bfloat16
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return digest((name, tensor) for name in ("samples", "noise_mask") for tensor in _tensors(latent.get(name)))
 
 
 def _tensors(value: Any) -> list[Tensor]:

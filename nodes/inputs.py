@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..samplers.auto import AUTO
 from ..samplers.choices import Choice, choices, moved
 from ..samplers.names import nearest
 from ..samplers.options import Option, read_options
-from ..samplers.schedules import Schedule, schedules
-from ..samplers.solvers import Solver, solver, solvers
+from ..samplers.schedules import Schedule, offered_schedules
+from ..samplers.solvers import Solver, offered_solvers, solver
 from ..samplers.statistics import check_name
 
 #: (type or choices, settings), as the host's INPUT_TYPES has them
@@ -35,13 +36,19 @@ def about(name: str) -> Iterator[None]:
 
 
 def sampler_name() -> Widget:
-    tip = "The solver. 2m and 3m remember calls, 2s and 3s spend 2 or 3 calls on a step. The plot shows the orders."
-    return list(solvers()), {"default": "dpmpp_2m", "tooltip": tip}
+    tip = (
+        "The solver; auto: the one that suits the model, the steps and cfg, named by the plot. 2m and 3m remember "
+        "calls, 2s and 3s spend 2 or 3 calls on a step."
+    )
+    return list(offered_solvers()), {"default": AUTO, "tooltip": tip}
 
 
 def scheduler() -> Widget:
-    tip = "Spacing of the noise levels. beta suits most models; karras noise and v models, simple flow models."
-    return list(schedules()), {"default": "beta", "tooltip": tip}
+    tip = (
+        "Spacing of the noise levels; auto: the one that suits the model and the steps. beta suits most models; karras "
+        "noise and v models, simple flow models."
+    )
+    return list(offered_schedules()), {"default": AUTO, "tooltip": tip}
 
 
 def steps() -> Widget:
@@ -56,7 +63,20 @@ def denoise() -> Widget:
 
 def cfg_pp() -> Widget:
     tip = "CFG++ (arXiv 2406.08070): noise again with the negative's prediction. For multistep solvers; use cfg near 1."
-    return "BOOLEAN", {"default": False, "tooltip": tip, "advanced": True}
+    return switch(tip, False)
+
+
+def switch(tip: str, default: bool) -> Widget:
+    return "BOOLEAN", {"default": default, "tooltip": tip, "advanced": True}
+
+
+def seed(tip: str, *, default: int = 0, moves: bool = False) -> Widget:
+    """moves: whether the page may choose another one after each run."""
+    return "INT", {"default": default, "min": 0, "max": 2**64 - 1, "control_after_generate": moves, "tooltip": tip}
+
+
+def cfg(tip: str) -> Widget:
+    return "FLOAT", {"default": 5.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01, "tooltip": tip}
 
 
 def text_options(of: str, example: str) -> Widget:
@@ -104,6 +124,14 @@ _FULL_WIDTH = str.maketrans("，；＝", ",;=")
 _LONGEST = 60  # characters of a pair
 
 
+def read_lines(text: Any, name: str) -> list[str]:
+    """The lines of a text that are not empty and no remark (#). ValueError names the field."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name}: got {text!r}, expected a text")
+    lines = [line.partition("#")[0].strip() for line in text.translate(_FULL_WIDTH).splitlines()]
+    return [line for line in lines if line]
+
+
 def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> dict[str, Any]:
     """{option: value} of "name=value, name=value". ValueError names the field."""
     if not isinstance(text, str):
@@ -118,7 +146,8 @@ def read_text(text: Any, offered: Iterable[Option], name: str = "options") -> di
             shown = pair if len(pair) <= _LONGEST else f"{pair[:_LONGEST]}..."
             raise ValueError(f"{name}: cannot read {shown!r}; write name=value pairs, such as 'rho=5, sigma_min=0.1'")
         if key not in known:
-            owners = [row.id for table in (solvers(), schedules()) for row in table.values() if _has(row, key)]
+            rows: list[Solver | Schedule] = [*offered_solvers().values(), *offered_schedules().values()]
+            owners = dict.fromkeys(row.id for row in rows if _has(row, key))
             hint = f"{key!r} is an option of {', '.join(owners)}; here there are {', '.join(sorted(known))}"
             raise ValueError(f"{name}: " + (hint if owners else nearest("option", key, known)))
     return read_options(pairs, offered, name)
@@ -131,20 +160,20 @@ def _has(row: Solver | Schedule, option: str) -> bool:
 def read_options_text(text: Any, levels: Schedule, row: Solver | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options in a text field of a schedule, or of a solver and a schedule: (the solver's, the schedule's).
 
-    The solver's are checked here, the schedule's by the schedule.
+    What both have (guidance, of auto) goes to both. The solver's are checked here, the schedule's by the schedule.
     """
+    offered = {option.name: option for option in (row.options if row else ())}
     of_schedule = {option.name: option for option in (*levels.options, *_SPAN)}
-    given = read_text(text, (*(row.options if row else ()), *of_schedule.values()))
+    given = read_text(text, (offered | of_schedule).values())
     if given.get("end") in ("0", "0.0"):
         given["end"] = 0
-    of_solver = {key: given.pop(key) for key in list(given) if key not in of_schedule}
+    of_solver = {key: value for key, value in given.items() if key in offered}
     with about("options"):
-        for option in row.options if row else ():
-            if option.name in of_solver:
-                if option.text:
-                    check_name(of_solver[option.name])
-                of_solver[option.name] = option.check(of_solver[option.name], option.name)
-    return of_solver, given
+        for name in of_solver:
+            if offered[name].text:
+                check_name(of_solver[name])
+            of_solver[name] = offered[name].check(of_solver[name], name)
+    return of_solver, {key: value for key, value in given.items() if key in of_schedule}
 
 
 def refusal(name: str, find: Callable[[Any], object], value: Any) -> Any:

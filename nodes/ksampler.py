@@ -6,7 +6,6 @@ from typing import Any
 
 from .words import ALIASES, CATEGORY
 
-_SEEDS = 0xFFFFFFFFFFFFFFFF
 _ENABLE, _DISABLE = "enable", "disable"
 
 
@@ -23,7 +22,7 @@ class FewstepKSampler:
     OUTPUT_TOOLTIPS = (
         "The sampled latent.",
         "The model's last answer: the clean picture as it was seen from the last level.",
-        "What was done: every call, its level and its weights, and the time it took.",
+        "What was done: every call, its level and its weights, the time it took, and where its error is made.",
     )
     FUNCTION = "sample"
     HAS_INTERMEDIATE_OUTPUT = True  # newer hosts then send the plot of a cached node again
@@ -36,28 +35,9 @@ class FewstepKSampler:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that is called."}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": _SEEDS,
-                        "control_after_generate": True,
-                        "tooltip": "Of the starting noise.",
-                    },
-                ),
+                "seed": inputs.seed("Of the starting noise.", moves=True),
                 "steps": inputs.steps(),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 5.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "round": 0.01,
-                        "tooltip": "Strength of classifier-free guidance; 1 is none.",
-                    },
-                ),
+                "cfg": inputs.cfg("Strength of classifier-free guidance; 1 is none."),
                 "sampler_name": inputs.sampler_name(),
                 "scheduler": inputs.scheduler(),
                 "positive": ("CONDITIONING", {"tooltip": "What the picture should show."}),
@@ -129,11 +109,12 @@ class FewstepKSampler:
 
         row, _ = inputs.chosen_solver(sampler_name)
         frame = frame_of(model.get_model_object("model_sampling"))
-        levels, given = make_levels(scheduler, steps, denoise, options, frame, row)
-        choice = Choice(row, given, cfg_pp)
+        levels = make_levels(scheduler, steps, denoise, options, frame, row, cfg)
+        choice = Choice(row, levels.of_solver, cfg_pp, cfg)
         part = Part(start_at_step, end_at_step, add_noise == _ENABLE, return_with_leftover_noise == _ENABLE)
-        work = choose(choice, levels, frame, part, latent_image, model)
+        work = choose(choice, levels.sigmas, frame, part, latent_image, model)
         if work is None:
             return {"ui": {"fewstep_plot": []}, "result": unsampled(model, latent_image, part, steps, denoise)}
-        result = sample_part(work, choice, model, seed, cfg, positive, negative, latent_image, part)
-        return {"ui": {"fewstep_plot": [plot(work.shown, see(frame), *work.span)]}, "result": result}
+        chosen = [*choice.words(work.shown), *levels.words]
+        result = sample_part(work, choice, model, seed, cfg, positive, negative, latent_image, part, chosen)
+        return {"ui": {"fewstep_plot": [plot(work.shown, see(frame), *work.span, chosen=chosen)]}, "result": result}

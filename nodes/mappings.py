@@ -8,13 +8,25 @@ from pathlib import Path
 import folder_paths
 
 from . import menu, routes, settings
+from .compare import FewstepCompare
 from .demo_model import FewstepDemoModel
 from .ksampler import FewstepKSampler
 from .sampler import FewstepSampler
 from .scheduler import FewstepScheduler
 from .sigmas_info import FewstepSigmasInfo
+from .tune import FewstepTune
+from .tuned_sampler import FewstepTunedSampler
 
-_NODES = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
+_NODES = (
+    FewstepKSampler,
+    FewstepSampler,
+    FewstepScheduler,
+    FewstepSigmasInfo,
+    FewstepDemoModel,
+    FewstepTune,
+    FewstepTunedSampler,
+    FewstepCompare,
+)
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.NAME for node in _NODES}

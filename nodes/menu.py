@@ -40,9 +40,9 @@ def register(settings: Settings) -> None:
             PREFIX,
         )
     if settings.schedules:
-        from ..samplers.schedules import schedules
+        from ..samplers.schedules import offered_schedules
 
-        for id, levels in schedules().items():
+        for id, levels in offered_schedules().items():
             if id not in host.SCHEDULER_HANDLERS:
                 name = PREFIX + id
                 host.SCHEDULER_HANDLERS.setdefault(name, host.SchedulerHandler(_handler(levels), use_ms=True))
@@ -78,10 +78,13 @@ def _handler(row: Schedule) -> Any:
     def levels(model_sampling: Any, steps: int) -> Any:
         import torch
 
+        from ..samplers.auto import informed
         from ..samplers.level import as_float32
         from ..samplers.schedules import schedule
         from .model_frame import frame_of
 
-        return torch.tensor(as_float32(schedule(row.id, steps, frame=frame_of(model_sampling))))
+        # the host tells a schedule no guidance
+        options = informed(row.options, {}, 1.0)
+        return torch.tensor(as_float32(schedule(row.id, steps, frame=frame_of(model_sampling), **options)))
 
     return levels

@@ -56,6 +56,6 @@ class FewstepSampler:
         choice = Choice(row, chosen, cfg_pp)
 
         def tell(plan: Plan) -> None:
-            live.show(unique_id, plot(plan, see(plan.frame)))
+            live.show(unique_id, plot(plan, see(plan.frame), chosen=choice.words(plan)))
 
         return (comfy.samplers.KSAMPLER(sampler_function(choice, tell=tell)),)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from ..samplers.embedded import Report, report
 from . import history
 from .host_sampler import Choice, sampler_function
 from .parts import Part, Work
@@ -28,21 +30,23 @@ def sample_part(
     negative: Any,
     latent: dict[str, Any],
     part: Part,
+    chosen: Sequence[str] = (),
 ) -> Result:
-    """(LATENT, denoised LATENT, report)."""
+    """(LATENT, denoised LATENT, report), which begins with what was chosen."""
     import comfy.sample
     import comfy.samplers
     import comfy.utils
     import latent_preview
 
     samples, noise = work.masked or _start(model, latent, seed, part)
+    told = _report_of(work, choice)
     last: dict[str, Any] = {}
     began = time.perf_counter()
     out = comfy.sample.sample_custom(
         model,
         noise,
         cfg,
-        comfy.samplers.KSAMPLER(sampler_function(choice, piece=work.piece)),
+        comfy.samplers.KSAMPLER(sampler_function(choice, piece=work.piece, watch=told)),
         torch.tensor(work.sigmas, dtype=torch.float32),
         positive,
         negative,
@@ -61,20 +65,29 @@ def sample_part(
         history.carry(sampled, work.piece, choice.cfg_pp, masked, model.model)
     calls = end - begin
     lines = [
+        *chosen,
         str(work.shown),
         f"made here: calls {begin + 1} to {end} of {len(work.shown)}",
         f"{calls} model calls in {seconds:.2f} s, {seconds / calls:.3f} s each",
     ]
     if choice.cfg_pp:
         lines.append("CFG++: after each call the state is moved by alpha (guided - negative prediction)")
-    return sampled, denoised, "\n".join([*lines, *([work.note] if work.note else [])])
+    lines += [work.note] if work.note else []
+    return sampled, denoised, "\n".join([*lines, *(["", str(told)] if told else [])])
+
+
+def _report_of(work: Work, choice: Choice) -> Report | None:
+    """What shows where a run makes its error. Noise, CFG++ and a run in parts are not what it estimates."""
+    plan = work.piece.plan
+    whole = (work.piece.begin, work.piece.end) == (0, len(plan))
+    return report(plan) if whole and not plan.stochastic and not choice.cfg_pp else None
 
 
 def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[Any, Any]:
     """(samples, noise) that the host mixes to the level of the first call."""
     import comfy.sample
 
-    samples = _fixed(model, latent)
+    samples = fixed(model, latent)
     if not part.add_noise:
         return samples, _no_noise(samples)
     return samples, comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
@@ -83,12 +96,12 @@ def _start(model: Any, latent: dict[str, Any], seed: int, part: Part) -> tuple[A
 def unsampled(model: Any, latent: dict[str, Any], part: Part, steps: int, denoise: float) -> Result:
     """What a part without any call gives: the latent, fitted to the model as the host's samplers do it."""
     # its history stays, which is still valid
-    same = {name: value for name, value in latent.items() if name not in _RATIOS} | {"samples": _fixed(model, latent)}
+    same = {name: value for name, value in latent.items() if name not in _RATIOS} | {"samples": fixed(model, latent)}
     why = "denoise is 0" if denoise <= 0 else f"calls {part.start + 1} to {part.end} of {steps} are none"
     return same, same, f"no model call: {why}"
 
 
-def _fixed(model: Any, latent: dict[str, Any]) -> Any:
+def fixed(model: Any, latent: dict[str, Any]) -> Any:
     """The samples, an empty latent fitted to the model's channels and size as the host's own samplers do it."""
     import comfy.sample
 

@@ -48,7 +48,7 @@ class FewstepScheduler:
         from .ranges import see
 
         frame = frame_of(model.get_model_object("model_sampling"))
-        levels, _ = make_levels(scheduler, steps, denoise, options, frame)
-        shown = [schedule_plot(levels, see(frame))] if levels else []
+        levels = make_levels(scheduler, steps, denoise, options, frame)
+        shown = [schedule_plot(levels, see(frame))] if levels.sigmas else []
         # float32: some devices have no float64
-        return {"ui": {"fewstep_plot": shown}, "result": (torch.tensor(levels, dtype=torch.float32),)}
+        return {"ui": {"fewstep_plot": shown}, "result": (torch.tensor(levels.sigmas, dtype=torch.float32),)}

@@ -49,28 +49,25 @@ class FewstepSigmasInfo:
             raise ValueError("sampler: only Fewstep samplers can show a plan; leave this input free")
         choice = ours() if ours else None
         plan = (choice or BARE).plan(values, where)
-        named = plan if choice else None
-        return _table(plan, where, values, named, model is None), _image(plan, named is not None)
+        said = (*choice.words(plan), str(plan)) if choice else ()
+        return _table(plan, where, values, said, model is None), _image(plan, choice is not None)
 
 
 def _image(plan: Plan, named: bool) -> Any:
-    """The plan's picture as the host's IMAGE: a float tensor [1, height, width, 3] in 0..1."""
-    import numpy as np
-    import torch
-
     from ..samplers.plan_picture import draw
+    from .images import image
 
-    return torch.from_numpy(np.asarray(draw(plan, named), dtype=np.float32) / 255.0)[None]
+    return image(draw(plan, named))
 
 
-def _table(plan: Plan, where: Frame, values: list[float], named: Plan | None, assumed: bool) -> str:
+def _table(plan: Plan, where: Frame, values: list[float], said: tuple[str, ...], assumed: bool) -> str:
     from ..samplers.level import snapped
 
     levels = [where.level(value) for value in snapped(values, where)]
     head = f"{len(levels) - 1} model calls, {where.name}{' (assumed: no model is connected)' if assumed else ''}"
     lines = [head, "call      sigma   -> sigma     lambda     step in lambda"]
     lines += [_line(i, a, b) for i, (a, b) in enumerate(pairwise(levels), 1)]
-    return "\n".join([*lines, *(["", str(named)] if named else [])])
+    return "\n".join([*lines, *(["", *said] if said else [])])
 
 
 def _line(i: int, a: Level, b: Level) -> str:

@@ -1,6 +1,6 @@
 """auto: the solver and the levels that suit a frame and a number of calls, by a table of rules.
 
-The rules are what `benchmarks/auto.py` found on exact problems, and what the two demo networks showed
+The rules are what `benchmarks/exact.py` found on exact problems, and what the two demo networks showed
 (docs/decisions/0016-auto.md); they hold published methods and nothing of their own. A rule is chosen by
 the frame, by the number of model calls, by the strength of guidance, and by whether noise is asked for.
 
@@ -26,7 +26,7 @@ GUIDANCE = Option(
     "guidance",
     0.0,
     "what auto goes by: the strength of guidance of a trained network, 1 without guidance; 0: an exact model, or not "
-    "known. The command line gives its own",
+    "known. The hosts and the command line give their own",
     low=0.0,
     high=1000.0,
 )
@@ -35,8 +35,13 @@ Options = Mapping[str, Any]
 
 
 def informed(offered: Iterable[Option], options: Options, guidance: float) -> dict[str, Any]:
-    """The options of a row, with the strength of guidance where the row goes by it and none was given."""
-    return {GUIDANCE.name: guidance, **options} if GUIDANCE in offered else dict(options)
+    """The options of a row, with the strength of guidance where the row goes by it and none was given.
+
+    guidance  that of a door, whose models are networks: 1 is none, and less counts as 1
+    """
+    if GUIDANCE not in offered:
+        return dict(options)
+    return {GUIDANCE.name: min(max(float(guidance), 1.0), GUIDANCE.high), **options}
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,16 @@ _SOLVERS: Mapping[str, tuple[Rule, ...]] = {
         Rule(1, Pick("ipndm", {"last": "regular"})),
     ),
     "noise to sigma_min": (Rule(18, Pick("unipc_3", {"variant": "bh1"})), Rule(8, _DAMPED), Rule(1, _THIRD)),
-    "noise, network": (Rule(10, _THIRD), Rule(1, _DAMPED)),
+    "noise, network": (
+        Rule(10, _THIRD),
+        Rule(6, _DAMPED),
+        Rule(1, Pick("dpm_solver_3m", {"start": "euler", "last": "regular", "variant": "paper"})),
+    ),
     "noise, strong guidance": (Rule(14, _THIRD), Rule(1, _SECOND)),
     "noise, eta": (Rule(10, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
     "flow": (Rule(14, _FLOW_AB4), Rule(7, _FLOW_AB3), Rule(1, Pick("unipc_2"))),
-    "flow, network": (Rule(1, _FLOW_AB3),),
-    "flow, strong guidance": (Rule(8, Pick("unipc_2")), Rule(1, Pick("flow_ab2"))),
+    "flow, network": (Rule(15, _FLOW_AB3), Rule(8, Pick("unipc_2")), Rule(1, _FLOW_AB3)),
+    "flow, strong guidance": (Rule(10, Pick("unipc_2")), Rule(1, Pick("dpm_solver_2m"))),
     "flow, eta": (Rule(12, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
 }
 #: the same for the levels
@@ -100,11 +109,11 @@ _SCHEDULES: Mapping[str, tuple[Rule, ...]] = {
         Rule(1, Pick("exponential")),
     ),
     "noise to sigma_min": (Rule(18, Pick("exponential")), Rule(1, _KARRAS)),
-    "noise, network": (Rule(1, _KARRAS),),
-    "noise, strong guidance": (Rule(1, _KARRAS),),
+    "noise, network": (Rule(7, _KARRAS), Rule(1, _BETA)),
+    "noise, strong guidance": (Rule(7, _KARRAS), Rule(1, _BETA)),
     "flow": (Rule(18, _BETA), Rule(10, Pick("sgm_uniform")), Rule(1, _softer)),
     "flow, network": (Rule(1, _BETA),),
-    "flow, strong guidance": (Rule(8, _BETA), Rule(1, Pick("sgm_uniform"))),
+    "flow, strong guidance": (Rule(1, _BETA),),
 }
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from .level import Frame
+from .noise_range import NoiseRange
 from .run import Model
 from .samples import Samples, Work
-from .task import Task
 
 Tensor = torch.Tensor
 
@@ -46,22 +46,22 @@ class Fingerprint:
         return self.distance(other) <= _SAME
 
 
-def fingerprint(samples: Samples, task: Task) -> Work[Fingerprint]:
+def fingerprint(samples: Samples, where: NoiseRange) -> Work[Fingerprint]:
     """That of the model that samples ask, with the arguments of the first of them."""
     first = samples.taken(0, 1)
-    shape, sigmas = tuple(first.x.shape[1:]), probe_sigmas(task)
+    shape, sigmas = tuple(first.x.shape[1:]), probe_sigmas(where)
     extra = first.arguments(slice(0, 1))
-    found = ask(first.asking, task.frame, shape, sigmas, extra, first.device, first.x.dtype)
+    found = ask(first.asking, where.frame, shape, sigmas, extra, first.device, first.x.dtype)
     yield len(sigmas)
     return found
 
 
-def probe_sigmas(task: Task) -> tuple[float, ...]:
+def probe_sigmas(where: NoiseRange) -> tuple[float, ...]:
     """Host sigmas at which a model of this range is asked."""
-    top, low = (task.frame.level(host) for host in (task.sigma_max, task.sigma_min))
+    top, low = (where.frame.level(host) for host in (where.sigma_max, where.sigma_min))
     start, stop = (level.sigma / (level.alpha + level.sigma) for level in (top, low))
     times = [start + share * (stop - start) for share in _PLACES]
-    return tuple(task.frame.level_at_lam(math.log1p(-t) - math.log(t)).host for t in times)
+    return tuple(where.frame.level_at_lam(math.log1p(-t) - math.log(t)).host for t in times)
 
 
 def ask(

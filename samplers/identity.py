@@ -10,11 +10,12 @@ _TENSORS, _NUMBERS = 16, 64
 
 
 def identity(network: torch.nn.Module) -> str:
-    """A text such as "UNetModel-3f2a9c41d07b" of a network's class and weights; "" where it has none to tell it by.
+    """A text such as "network-3f2a9c41d07b" of a network's weights; "" where it has none to tell it by.
 
     Read are the first numbers of 16 vectors (biases, scales of norms), spread over the network: these stay floating
     point where matrices are quantised, and as they are under LoRA. They are compared in float16, so that a network in
-    float32 and its copy in float16 are the same; a copy in bfloat16 is another.
+    float32 and its copy in float16 are the same; a copy in bfloat16 is another. The class says nothing: hosts have
+    classes of their own for one checkpoint, with the checkpoint's names of weights.
     """
     vectors = [
         (name, each) for name, each in sorted(network.named_parameters()) if each.ndim == 1 and _readable(each)
@@ -27,7 +28,7 @@ def identity(network: torch.nn.Module) -> str:
         name, vector = vectors[i * len(vectors) // count]
         found.update(name.encode())
         found.update(vector.detach()[:_NUMBERS].to("cpu", torch.float16).numpy().tobytes())
-    return f"{type(network).__name__}-{found.hexdigest()[:12]}"
+    return f"network-{found.hexdigest()[:12]}"
 
 
 def _readable(vector: torch.Tensor) -> bool:

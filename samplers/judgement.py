@@ -23,6 +23,11 @@ class Gain:
         """Whether all of the interval is a gain."""
         return self.high < 1.0
 
+    @property
+    def open(self) -> bool:
+        """Whether the interval says neither that the one is better nor that the other is."""
+        return self.low <= 1.0 <= self.high
+
     def __str__(self) -> str:
         return f"{self.ratio:.2f} ({self.low:.2f}..{self.high:.2f})"
 
@@ -31,11 +36,27 @@ def gain(tuned: NDArray[np.float64], untuned: NDArray[np.float64], seed: int = 0
     """Compares errors [S] of the same samples: pairs are drawn, S of them with replacement, 2000 times (Efron 1979)."""
     if tuned.shape != untuned.shape or tuned.ndim != 1 or not len(tuned):
         raise ValueError(f"got errors of shapes {tuned.shape} and {untuned.shape}, expected one a sample of both")
-    drawn = np.random.default_rng(seed).integers(len(tuned), size=(_RESAMPLES, len(tuned)))
+    drawn = _drawn(len(tuned), seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.median(tuned[drawn], axis=1) / np.median(untuned[drawn], axis=1)
         whole = float(np.median(tuned) / np.median(untuned))
     # 0/0: both are exact, and neither is better
     ratios = np.nan_to_num(ratios, nan=1.0, posinf=np.inf)
-    low, high = np.quantile(ratios, (0.05, 0.95))
-    return Gain(1.0 if np.isnan(whole) else whole, float(low), float(high))
+    return Gain(1.0 if np.isnan(whole) else whole, *_ends(ratios))
+
+
+def interval(errors: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
+    """The ends of the bootstrap 90 % interval of the median of errors [S], drawn as `gain` draws them."""
+    return _ends(np.median(errors[_drawn(len(errors), seed)], axis=1))
+
+
+def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """The 5th and 95th of a hundred; values that occur, since between two infinite ones there is no number."""
+    values = np.sort(resampled)
+    last = len(values) - 1
+    return float(values[round(0.05 * last)]), float(values[round(0.95 * last)])
+
+
+def _drawn(samples: int, seed: int) -> NDArray[np.int64]:
+    """Indices of the samples, drawn with replacement: [resamples, samples]."""
+    return np.random.default_rng(seed).integers(samples, size=(_RESAMPLES, samples))

@@ -16,8 +16,8 @@ from .level import Frame, Level, read_sigmas
 from .level import frame as make_frame
 from .noise import NoiseSource
 from .plan import Call, Plan
-from .profile import plan_of_profile
-from .profile_folder import PREFIX
+from .profile import Profile, load_profile, plan_of_profile
+from .profile_folder import is_profile
 from .run import Model, Step, run
 from .solvers import Solver, check, plan
 from .solvers import solver as find_solver
@@ -56,8 +56,8 @@ def sample(
     Raises ValueError for bad levels, ids and options before the first model call (see `fewstep.plan`).
     """
     where = make_frame(frame, time)
-    if isinstance(solver, str) and solver.startswith(PREFIX):
-        made = plan_of_profile(solver, sigmas, where, options)
+    if is_profile(solver):
+        made = plan_of_profile(str(solver), sigmas, where, options)
     else:
         row = find_solver(solver)
         if row.adaptive:
@@ -77,8 +77,11 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
     Host rules apply to `sigmas`: fewer than two levels return x, and a repeated level costs its model call and its
     callback and changes nothing (adaptive solvers leave it out). The answers are checked once, after the last call
     (FloatingPointError); those of adaptive solvers at every attempt.
+
+    id  a solver, or `profile:NAME`, which is read here: a sampler then takes the number of calls and the ends of
+        `sigmas`, and no options
     """
-    row = find_solver(id)
+    row = load_profile(str(id)) if is_profile(id) else find_solver(id)
 
     def fn(
         model: Model,
@@ -96,6 +99,12 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         **options: Any,
     ) -> Tensor:
         where = make_frame(frame, time)
+        if isinstance(row, Profile):
+            values = read_sigmas(sigmas)
+            if len(values) < 2:
+                return x
+            made = row.plan_between(values, where, options)
+            return drive(made, model, x, extra_args, callback, disable, label=str(id))
         check(row, where, options)
         values = read_sigmas(sigmas)
         if row.adaptive:
@@ -108,13 +117,14 @@ def k_sampler(id: str | Solver) -> Callable[..., Tensor]:
         source = noise if noise_sampler is None else _sampled(noise_sampler)
         return drive(made, model, x, extra_args, callback, disable, label=label_of(row, made), seed=seed, noise=source)
 
-    fn.__name__ = fn.__qualname__ = f"sample_fewstep_{row.id}"
+    fn.__name__ = fn.__qualname__ = "sample_fewstep_" + (row.id if isinstance(row, Solver) else "profile")
     return fn
 
 
 def label_of(row: Solver, made: Plan) -> str:
     """What a progress bar is called: a solver that chooses says what it chose."""
-    return row.label if row.chooses is None else f"{row.label}: {find_solver(made.solver).label}"
+    # on levels that are all the same there was nothing to choose
+    return row.label if made.solver == row.id else f"{row.label}: {find_solver(made.solver).label}"
 
 
 def _sampled(noise_sampler: Callable[[Tensor, Tensor], Tensor]) -> NoiseSource:
@@ -134,6 +144,7 @@ def drive(
     *,
     label: str = "",
     move: Callable[[Step], Tensor | None] | None = None,
+    watch: Callable[[Step], object] | None = None,
     begin: int = 0,
     end: int | None = None,
     **run_options: Any,
@@ -141,7 +152,8 @@ def drive(
     """Carries out a plan (or calls begin..end - 1 of it) as hosts expect a sampler function to: a progress bar unless
     `disable`, a k-diffusion callback per model call, and one look at the result (FloatingPointError for NaN or inf).
 
-    move(step) may return a tensor that takes the place of the state before the update. `run_options`: see `run.run`.
+    move(step) may return a tensor that takes the place of the state before the update; watch(step), a report for one,
+    only looks. `run_options`: see `run.run`.
     """
     report = callback and _reporter(callback, begin)
     calls = (len(plan) if end is None else end) - begin
@@ -150,6 +162,8 @@ def drive(
         def turn(step: Step) -> Tensor | None:
             if report is not None:
                 report(step)
+            if watch is not None:
+                watch(step)
             bar.update()
             return None if move is None else move(step)
 

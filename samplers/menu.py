@@ -1,19 +1,21 @@
 """Which solvers a host's own sampler menu is given, and under which names.
 
 Menus stay short unless a setting asks for more: what the hosts lack or have only in another form. The list is
-append-only, since a published name stands in people's saved work: when a solver is renamed, its old id becomes an alias
-in the solver table and stays listed here.
+append-only but for its first name, since a published name stands in people's saved work: when a solver is renamed, its
+old id becomes an alias in the solver table and stays listed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from .auto import AUTO
 from .names import nearest
 
 PREFIX = "fewstep_"
 
 SHORT = (
+    AUTO,
     "dpmpp_3m",
     "dpmpp_2s",
     "dpmpp_3s",
@@ -41,10 +43,10 @@ SHORT = (
 
 
 def _all() -> tuple[str, ...]:
-    from .solvers import solvers
+    from .solvers import offered_solvers
 
     # a name of the short list is in it even when it is an alias
-    return tuple(dict.fromkeys((*solvers(), *SHORT)))
+    return tuple(dict.fromkeys((*offered_solvers(), *SHORT)))
 
 
 def _needs_options(name: str) -> bool:

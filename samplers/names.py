@@ -16,3 +16,13 @@ def nearest(what: str, given: object, allowed: Iterable[str]) -> str:
     close = get_close_matches(str(given).lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what} {given!r}; {hint}Known: {', '.join(names)}"
+
+
+def listed(words: Iterable[object], last: str = "and") -> str:
+    """The words as a sentence has them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *most, end = map(str, words)
+    return f"{', '.join(most)} {last} {end}" if most else end

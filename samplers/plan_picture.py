@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from . import lettering
+from .lettering import anchored
 from .plan import Plan
 
 _SCALE = 2  # drawn larger and scaled down, which smooths the lines
@@ -53,9 +54,9 @@ class _Plot:
         self.pen.line([(x * self.scale, y * self.scale) for x, y in points], fill=colour, width=width * self.scale)
 
     def text(self, at: tuple[float, float], text: str, anchor: str = "lt", size: int = 13) -> None:
-        font = _font(size * self.scale, self.font)
+        font = lettering.font(size * self.scale, self.font)
         self.pen.text(
-            (at[0] * self.scale, at[1] * self.scale), text, fill=_INK, font=font, anchor=_anchor(font, anchor)
+            (at[0] * self.scale, at[1] * self.scale), text, fill=_INK, font=font, anchor=anchored(font, anchor)
         )
 
     def draw(self) -> None:
@@ -83,17 +84,3 @@ class _Plot:
         self.line([(x, y), (self.x(to), y)], colour, 2)
         box = [(x - 5) * self.scale, (y - 5) * self.scale, (x + 5) * self.scale, (y + 5) * self.scale]
         self.pen.ellipse(box, fill=_PAPER if stage else colour, outline=colour, width=2 * self.scale)
-
-
-def _font(size: int, file: str | None) -> Any:
-    """Pillow's own font where no file is given; before Pillow 10.1 it has one size."""
-    if file is not None:
-        return ImageFont.truetype(file, size)
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:
-        return ImageFont.load_default()
-
-
-def _anchor(font: Any, anchor: str) -> str | None:
-    return anchor if isinstance(font, ImageFont.FreeTypeFont) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
@@ -24,9 +23,10 @@ from .level import Frame, read_levels, read_sigmas
 from .level import frame as make_frame
 from .plan import Plan
 from .plan_tensors import plan_of_tensors, plan_tensors
-from .profile_folder import profile_path
+from .profile_folder import profile_names, profile_path
 from .run import Model
 from .task import Task
+from .tensor_file import read_file, write_file
 
 Tensor = torch.Tensor
 
@@ -108,7 +108,7 @@ class Profile:
             if getattr(resume, name) != getattr(new, name):
                 raise ValueError(
                     f"the profile to go on with has {name} {getattr(resume, name)!r}, but now it is "
-                    f"{getattr(new, name)!r}; leave resume out to begin again"
+                    f"{getattr(new, name)!r}; begin another profile"
                 )
         resume.check_frame(task.frame)
         return resume
@@ -123,6 +123,25 @@ class Profile:
             known = ", ".join(map(str, self.entries)) or "none"
             raise ValueError(f"this profile has no plan of {calls!r} calls; it has {known}; tune for {calls!r} too")
         return self.entries[calls].plan
+
+    def plan_between(self, sigmas: Sequence[float], frame: str | Frame, options: Mapping[str, Any] = {}) -> Plan:
+        """The plan of len(sigmas) - 1 calls, for a run between the ends of `sigmas` in a model's frame.
+
+        Raises ValueError where there is no such plan, for another frame or range, and if options are given.
+        """
+        if options:
+            raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
+        self.check_frame(frame)
+        values = read_sigmas(sigmas)
+        last = 0.0 if self.end == "zero" else self.sigma_min
+        for name, given, own in (("first", values[0], self.sigma_max), ("last", values[-1], last)):
+            # hosts hold levels in float32
+            if not math.isclose(given, own, rel_tol=1e-6):
+                raise ValueError(
+                    f"the {name} sigma is {given:.7g}, but the profile was tuned from {self.sigma_max:.7g} to "
+                    f"{last:.7g}; give these ends (its inner levels are the profile's own), or tune for yours"
+                )
+        return self.plan(len(values) - 1)
 
     def __str__(self) -> str:
         head = f"{self.identity or 'a model'} ({self.conditions or 'conditions not named'}), {self.frame.name}, "
@@ -170,8 +189,6 @@ class Profile:
 
     def save(self, path: str | Path) -> Path:
         """Writes the profile to a path, or to `profile:NAME` in the user's folder; returns where."""
-        from safetensors.torch import save_file
-
         where = profile_path(path)
         tensors: dict[str, Tensor] = {}
         entries = {}
@@ -188,38 +205,33 @@ class Profile:
             tensors["fingerprint"] = mine.answers
         record = {
             "frame": self.frame.name,
-            "time": _time_record(self.frame.time),
+            "time": time_record(self.frame.time),
             "entries": entries,
             "fingerprint": None if mine is None else {"shape": mine.shape, "sigmas": mine.sigmas},
             **{name: getattr(self, name) for name in _FIELDS},
         }
-        text = json.dumps(record, default=dict)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = where.with_name(f".{where.name}.{os.getpid()}")
-        try:
-            save_file(tensors, unfinished, metadata={"fewstep_profile": str(FORMAT), "profile": text})
-            unfinished.replace(where)  # whole or not at all
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return where
+        return write_file(
+            where, tensors, {"fewstep_profile": str(FORMAT), "profile": json.dumps(record, default=dict)}
+        )
 
 
 _FIELDS = ("sigma_max", "sigma_min", "end", "identity", "conditions", "settings", "versions")
 _ENTRY_FIELDS = ("tuned", "published", "error", "published_error", "teacher_distance")
 
 
-def _time_record(time: times.TimeMap) -> dict[str, Any]:
+def time_record(time: times.TimeMap) -> dict[str, Any]:
+    """A time map as JSON values. ValueError for a map of the caller's own kind."""
     kind = type(time)
     if _TIMES.get(kind.__name__) is not kind:
         raise ValueError(f"a time map of type {kind.__name__} cannot be saved; expected one of {', '.join(_TIMES)}")
     return {"kind": kind.__name__, **{f.name: getattr(time, f.name) for f in fields(kind) if f.init}}
 
 
-def _frame_of(name: str, record: Mapping[str, Any]) -> Frame:
+def frame_of_record(name: str, record: Mapping[str, Any]) -> Frame:
     """The frame with the time map of a record; the frame's own object where that is the same map."""
     values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in record.items()}
     frame = make_frame(name)
-    if _time_record(frame.time) == values:
+    if time_record(frame.time) == values:
         return frame
     return Frame(name, _TIMES[values.pop("kind")](**values))
 
@@ -234,10 +246,11 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
     """
     where = profile_path(path)
     if not where.is_file():
-        raise FileNotFoundError(f"there is no profile at {where}")
+        known = ", ".join(profile_names()) or "none"
+        raise FileNotFoundError(f"there is no profile at {where}; in the folder of profiles: {known}")
     if where.stat().st_size > _LARGEST:
         raise ValueError(f"{where} is larger than {_LARGEST // 1_000_000} MB: it is not a profile of fewstep")
-    metadata, tensors = _read(where)
+    metadata, tensors = read_file(where)
     version = metadata.get("fewstep_profile")
     if version != str(FORMAT):
         what = "it is not a profile of fewstep" if version is None else f"its format is {version}, known is {FORMAT}"
@@ -253,37 +266,12 @@ def load_profile(path: str | Path, *, frame: str | Frame | None = None, identity
 
 
 def plan_of_profile(path: str | Path, sigmas: Sequence[float], frame: Frame, options: Mapping[str, Any] = {}) -> Plan:
-    """A profile's plan of len(sigmas) - 1 calls, for a run between the ends of `sigmas`.
-
-    Raises ValueError where the profile has no such plan, is of another frame or range, or options are given; what else
-    is raised: see `load_profile`.
-    """
-    if options:
-        raise ValueError(f"a tuned plan takes no options, got {', '.join(map(repr, options))}: tuning settled them")
-    profile, values = load_profile(path, frame=frame), read_sigmas(sigmas)
-    made = profile.plan(len(values) - 1)
-    for name, given, own in (("first", values[0], made.levels[0]), ("last", values[-1], made.levels[-1])):
-        # hosts hold levels in float32
-        if not math.isclose(given, own.host, rel_tol=1e-6):
-            raise ValueError(
-                f"the {name} sigma is {given:g}, but the profile was tuned from {profile.sigma_max:g} to "
-                f"{made.levels[-1].host:g}; give these ends (its inner levels are the profile's own), or tune for yours"
-            )
-    return made
-
-
-def _read(where: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(where, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{where} is damaged, or no safetensors file: {error}") from error
+    """`Profile.plan_between` of a file; what else is raised: see `load_profile`."""
+    return load_profile(path).plan_between(sigmas, frame, options)
 
 
 def _profile_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Profile:
-    frame = _frame_of(record["frame"], record["time"])
+    frame = frame_of_record(record["frame"], record["time"])
     entries = {}
     for key, entry in record["entries"].items():
         n = int(key)

@@ -19,11 +19,16 @@ def profile_folder() -> Path:
     return data_folder() / "profiles"
 
 
+def is_profile(solver: object) -> bool:
+    """Whether what stands in a solver's place is `profile:NAME`."""
+    return isinstance(solver, str) and solver.startswith(PREFIX)
+
+
 def profile_path(path: str | Path) -> Path:
     """A path as it is, or the file of `profile:NAME`. ValueError for a name that is none."""
-    if not isinstance(path, str) or not path.startswith(PREFIX):
+    if not is_profile(path):
         return Path(path)
-    name = path[len(PREFIX) :]
+    name = str(path)[len(PREFIX) :]
     if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", " ")) or _DEVICES.fullmatch(name):
         raise ValueError(
             f"profile name {name!r}: expected 1 to 99 letters, digits, spaces and _ . + -, beginning with a letter or "

@@ -39,10 +39,11 @@ def record(plan: Plan) -> dict[str, Any]:
 
 
 def _level(level: Level) -> dict[str, float | None]:
-    return {name: _finite(value) for name, value in level._asdict().items()}
+    return {name: finite(value) for name, value in level._asdict().items()}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number for JSON, which has none that are infinite or NaN."""
     return value if math.isfinite(value) else None
 
 
@@ -63,8 +64,8 @@ def outline(plan: Plan) -> dict[str, Any]:
         "notes": list(plan.notes),
         "sigma": [call.level.host for call in calls],
         "to_sigma": [call.target.host for call in calls],
-        "lam": [_finite(call.level.lam) for call in calls],
-        "to_lam": [_finite(call.target.lam) for call in calls],
+        "lam": [finite(call.level.lam) for call in calls],
+        "to_lam": [finite(call.target.lam) for call in calls],
         "order_of": list(plan.call_orders),
         "stage": [not plan.opens(i) for i in range(len(calls))],
     }

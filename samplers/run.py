@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .level import Level
+from .level import Frame, Level
 from .noise import NoiseSource, noise_source
 from .plan import FROM_DATA, Plan
 
@@ -118,13 +118,18 @@ def history_needed(plan: Plan, begin: int, end: int | None = None) -> int:
     return min(needed, sum(bool(call.keeps) for call in plan.calls[:begin]))
 
 
-def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> None:
-    asked = getattr(model, "fewstep_frame", plan.frame.name)  # what fewstep.wrap made the denoiser for
-    if asked != plan.frame.name:
+def check_frame(model: Model, frame: Frame) -> None:
+    """ValueError if `fewstep.wrap` made the denoiser for another frame."""
+    asked = getattr(model, "fewstep_frame", frame.name)
+    if asked != frame.name:
         raise ValueError(
-            f"the model was wrapped for frame {asked!r}, but the levels are of frame {plan.frame.name!r}; "
+            f"the model was wrapped for frame {asked!r}, but the levels are of frame {frame.name!r}; "
             f"give frame={asked!r}, and a schedule of that frame"
         )
+
+
+def _check_piece(plan: Plan, model: Model, begin: int, end: int, known: int) -> None:
+    check_frame(model, plan.frame)
     for word, i in (("begin", begin), ("end", end)):
         if not plan.opens(i):
             raise ValueError(f"cannot {word} at call {i}: it does not open a step of this plan of {len(plan)} calls")

@@ -15,10 +15,12 @@ import torch
 from .family import Family
 from .inputs import work_dtype
 from .plan import Plan
-from .run import Memory, Model, run
+from .run import Memory, Model, Step, run
 
 Tensor = torch.Tensor
 Result = TypeVar("Result")
+Made = TypeVar("Made")
+Told = TypeVar("Told")
 #: yields evaluations made, returns a result
 Work = Generator[int, None, Result]
 #: extra arguments of the model, or a function of the samples' indices (int64, on the CPU) that gives them
@@ -28,6 +30,39 @@ ExtraArgs = Mapping[str, Any] | Callable[[Tensor], Mapping[str, Any]] | None
 def rms(x: Tensor, other: Tensor) -> Tensor:
     """Distance per number of each sample: float64 [S]."""
     return (x - other).flatten(1).double().square().mean(1).sqrt()
+
+
+def told(work: Generator[Made, None, Result], tell: Callable[[Made], Told]) -> Generator[Told, None, Result]:
+    """The work, which yields what `tell` makes of what it says after each batch, such as its evaluations."""
+    while True:
+        try:
+            made = next(work)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        yield tell(made)
+
+
+def driven(work: Generator[Told, None, Result], callback: Callable[[Told], object] | None) -> Result:
+    """The result of a generator, driven to its end; what it yields is given to the callback."""
+    while True:
+        try:
+            said = next(work)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        if callback is not None:
+            callback(said)
+
+
+def check_noise(noise: Tensor, batch: int | None) -> None:
+    """ValueError unless noise is start states [S, ...], and batch a number of them or None."""
+    if noise.ndim < 2 or not noise.is_floating_point():
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point states [S, ...]"
+        )
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
 
 
 @dataclass(frozen=True)
@@ -60,7 +95,8 @@ class Samples:
         ends = None if self.ends is None else self.ends[begin:end]
         return replace(self, x=self.x[begin:end], rows=self.rows[begin:end], ends=ends)
 
-    def _parts(self) -> Iterator[slice]:
+    def parts(self) -> Iterator[slice]:
+        """The batches."""
         for begin in range(0, len(self), self.batch):
             yield slice(begin, begin + self.batch)
 
@@ -76,17 +112,26 @@ class Samples:
     def run(self, plan: Plan) -> Work[Tensor]:
         """The states that a plan ends in, [S, ...] on the CPU."""
         ends = []
-        for part in self._parts():
-            x = run(plan, self.asking, self.x[part].to(self.device), self.arguments(part))
-            ends.append(x.to("cpu"))
-            yield len(x) * len(plan)
+        for part in self.parts():
+            ends.append(self.run_part(plan, part))
+            yield len(ends[-1]) * len(plan)
         return torch.cat(ends)
+
+    def run_part(self, plan: Plan, part: slice, callback: Callable[[Step], Tensor | None] | None = None) -> Tensor:
+        """The states that a plan ends in for some of the samples, on the CPU; callback: see `run.run`."""
+        x = self.x[part].to(self.device)
+        return run(plan, self.asking, x, self.arguments(part), callback=callback).to("cpu")
 
     def errors(self, plan: Plan) -> Work[Tensor]:
         """Distance of each sample's end from where the converged run ends, float64 [S]; inf where it is not finite."""
         assert self.ends is not None
-        found = rms((yield from self.run(plan)), self.ends)
-        return torch.where(found.isfinite(), found, torch.inf)
+        return self.distances((yield from self.run(plan)))
+
+    def distances(self, found: Tensor) -> Tensor:
+        """Distance of each sample's end from where the converged run ends, float64 [S]; inf where it is not finite."""
+        assert self.ends is not None
+        error = rms(found, self.ends)
+        return torch.where(error.isfinite(), error, torch.inf)
 
     def normal_equations(
         self, family: Family, theta: Sequence[float], weights: Tensor, eps: float
@@ -102,7 +147,7 @@ class Samples:
         right = torch.zeros(size, dtype=torch.float64)
         base = family.plan(theta)
         moved = [family.plan([*theta[:q], theta[q] + eps, *theta[q + 1 :]]) for q in range(size)]
-        for part in self._parts():
+        for part in self.parts():
             arguments = self.arguments(part)
             path, end = _path(base, self.asking, self.x[part].to(self.device), arguments)
             yield len(end) * len(base)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from . import schedule_formulas as formulas
-from .auto import AUTO, GUIDANCE, choose_schedule
+from .auto import AUTO, GUIDANCE, Pick, choose_schedule
 from .level import FRAMES, Frame
 from .level import frame as make_frame
 from .names import nearest
@@ -43,8 +43,12 @@ class Schedule:
     aliases: tuple[str, ...] = ()
 
 
+def _pick(at: Span, guidance: float) -> Pick:
+    return choose_schedule(make_frame(at.frame, at.time), at.n, at.to_zero, guidance=guidance)
+
+
 def _chosen(at: Span, guidance: float) -> list[float]:
-    pick = choose_schedule(make_frame(at.frame, at.time), at.n, at.to_zero, guidance=guidance)
+    pick = _pick(at, guidance)
     row = schedule_row(pick.id)
     return row.formula(at, **check_options(pick.options, row.options, f"schedule {row.id!r}"))
 
@@ -213,6 +217,11 @@ def schedules() -> dict[str, Schedule]:
     return dict(_TABLE)
 
 
+def offered_schedules() -> dict[str, Schedule]:
+    """What a menu may offer, by id: `auto`, then every schedule."""
+    return {AUTO: _AUTO, **_TABLE}
+
+
 def schedule(
     id: str,
     n: int,
@@ -242,16 +251,7 @@ def schedule(
     Raises ValueError for unknown names and options, for a frame in which the schedule does not exist, and for values
     out of range.
     """
-    row = schedule_row(id)
-    where = make_frame(frame, time)
-    if where.name not in row.frames:
-        raise ValueError(
-            f"schedule {row.id!r} exists in frame {' and '.join(row.frames)}, got frame {where.name!r}; "
-            f"choose another schedule for {where.name}, for example 'karras'"
-        )
-    chosen = check_options(options, row.options, f"schedule {row.id!r}")
-    default = sigma_range(where.time) if row.range is None else row.range(**chosen)
-    span = make_span(n, denoise, end, sigma_min, sigma_max, default, where)
+    row, span, chosen = _read(id, n, make_frame(frame, time), sigma_min, sigma_max, end, denoise, options)
     levels = row.formula(span, **chosen)
     if span.to_zero:
         levels.append(0.0)
@@ -261,6 +261,45 @@ def schedule(
             "in float64; take fewer steps, a wider range or options nearer to their defaults"
         )
     return levels[-(n + 1) :]
+
+
+def drawn_by(
+    id: str,
+    n: int,
+    *,
+    frame: str | Frame = "ve",
+    time: str | TimeMap | Sequence[float] | None = None,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    end: int | str = 0,
+    denoise: float = 1.0,
+    **options: Any,
+) -> Pick:
+    """The schedule, with its options, that `schedule` draws for the same arguments: of `auto` the one that it takes."""
+    row, span, chosen = _read(id, n, make_frame(frame, time), sigma_min, sigma_max, end, denoise, options)
+    return _pick(span, **chosen) if row is _AUTO else Pick(row.id, options)
+
+
+def _read(
+    id: str,
+    n: int,
+    where: Frame,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    end: int | str,
+    denoise: float,
+    options: dict[str, Any],
+) -> tuple[Schedule, Span, dict[str, Any]]:
+    """What `schedule` is asked, checked: the row, what it divides, and all its options."""
+    row = schedule_row(id)
+    if where.name not in row.frames:
+        raise ValueError(
+            f"schedule {row.id!r} exists in frame {' and '.join(row.frames)}, got frame {where.name!r}; "
+            f"choose another schedule for {where.name}, for example 'karras'"
+        )
+    chosen = check_options(options, row.options, f"schedule {row.id!r}")
+    default = sigma_range(where.time) if row.range is None else row.range(**chosen)
+    return row, make_span(n, denoise, end, sigma_min, sigma_max, default, where), chosen
 
 
 def schedule_row(name: str) -> Schedule:

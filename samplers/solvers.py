@@ -25,7 +25,7 @@ from .solver_rows import auto, rows
 from .statistics import Statistics
 from .times import TimeMap
 
-__all__ = ["Solver", "Where", "check", "plan", "solver", "solvers"]
+__all__ = ["Solver", "Where", "check", "offered_solvers", "plan", "solver", "solvers"]
 
 
 @cache
@@ -41,6 +41,11 @@ def _aliases() -> dict[str, str]:
 def solvers() -> dict[str, Solver]:
     """{id: Solver} of every solver, in menu order. Needs neither torch nor numpy."""
     return dict(_table())
+
+
+def offered_solvers() -> dict[str, Solver]:
+    """What a menu may offer, by id: `auto`, then every solver."""
+    return {AUTO: auto(), **_table()}
 
 
 def solver(id: str | Solver) -> Solver:

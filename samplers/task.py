@@ -10,9 +10,8 @@ from . import fit
 from .family import Family
 from .level import Frame
 from .methods.adams import Adams
-from .names import nearest
+from .noise_range import NoiseRange
 from .plan import Plan
-from .schedules import schedule
 from .solvers import plan as published_plan
 from .teacher import teacher_plan
 
@@ -21,14 +20,20 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """A published solver on a published schedule."""
+    """A published solver on a published schedule, with options of either; no schedule: levels of the solver's own."""
 
     solver: str
     schedule: str
     options: Options = field(default_factory=dict, hash=False)
+    schedule_options: Options = field(default_factory=dict, hash=False)
+
+    @property
+    def words(self) -> list[str]:
+        """The options as NAME=VALUE; one that both have has one value."""
+        return [f"{name}={value}" for name, value in {**self.schedule_options, **self.options}.items()]
 
     def __str__(self) -> str:
-        return " ".join([self.solver, self.schedule, *(f"{name}={value}" for name, value in self.options.items())])
+        return " ".join(word for word in (self.solver, self.schedule, *self.words) if word)
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,12 @@ class Start:
     schedule: str
 
 
+#: beta is the best of them for networks under guidance at few calls, the others on exact models
+_NOISE_SCHEDULES = ("karras", "exponential", "time_quadratic", "beta")
 _NOISE_STARTS = tuple(
     Start(method, id)
     for method in (Adams("noise", "lambda", 3), Adams("data", "lambda", 3))
-    for id in ("karras", "exponential", "time_quadratic")
+    for id in _NOISE_SCHEDULES
 )
 #: frame -> starting points
 STARTS = {
@@ -57,11 +64,12 @@ _NOISE_RIVALS = tuple(
     for solver, options in (
         ("dpmpp_2m", {}),
         ("dpmpp_3m", {}),
+        ("dpm_solver_2m", {"last": "regular"}),
         ("dpm_solver_3m", {}),
         ("dpm_solver_3m", {"last": "regular"}),
         ("deis_tab2", {}),
     )
-    for id in ("karras", "exponential", "time_quadratic")
+    for id in _NOISE_SCHEDULES
 )
 #: frame -> what a tuned plan has to beat; the best of them is kept where it does not
 RIVALS = {
@@ -69,13 +77,12 @@ RIVALS = {
     "vp": _NOISE_RIVALS,
     "flow": tuple(
         Setting(solver, id)
-        for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m")
+        for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m", "unipc_2")
         for id in ("sgm_uniform", "beta", "flow_shift")
     ),
 }
 #: fits that are begun from the best starting points, and after how many rounds the best of them goes on alone
 BEGUN, TRYING = 3, 3
-_ENDS: dict[str, int | str] = {"zero": 0, "sigma_min": "sigma_min"}
 _FEWEST_SAMPLES = 12
 
 
@@ -126,8 +133,7 @@ class Task:
     rivals: tuple[Setting, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.end not in _ENDS:
-            raise ValueError(nearest("end", self.end, _ENDS))
+        _ = self.range  # which checks the end
         if not self.calls:
             raise ValueError("calls is empty, expected a number of model calls, or several")
         for n in self.calls:
@@ -145,9 +151,14 @@ class Task:
                 raise ValueError(f"none of the published settings has a plan of {n} calls on this range of sigmas")
 
     @property
+    def range(self) -> NoiseRange:
+        """The frame and range of every run."""
+        return NoiseRange(self.frame, self.sigma_max, self.sigma_min, self.end)
+
+    @property
     def last(self) -> float:
         """Host sigma of the end."""
-        return 0.0 if self.end == "zero" else self.sigma_min
+        return self.range.last
 
     @property
     def beaten(self) -> tuple[Setting, ...]:
@@ -162,15 +173,15 @@ class Task:
 
     def sigmas(self, id: str, n: int) -> list[float]:
         """A schedule's levels on this range."""
-        end = _ENDS[self.end]
-        return schedule(id, n, frame=self.frame, end=end, sigma_max=self.sigma_max, sigma_min=self.sigma_min)
+        return self.range.sigmas(id, n)
 
     def plans(self, settings: tuple[Setting, ...], n: int) -> dict[Setting, Plan]:
         """The plans of published settings, without those that do not exist on this range or do not start at its top."""
         found = {}
         for setting in settings:
             try:
-                plan = published_plan(setting.solver, self.sigmas(setting.schedule, n), self.frame, **setting.options)
+                sigmas = self.range.sigmas(setting.schedule, n, **setting.schedule_options)
+                plan = published_plan(setting.solver, sigmas, self.frame, **setting.options)
             except ValueError:
                 continue
             if plan.levels[0].host == self.sigma_max:
@@ -193,8 +204,7 @@ class Task:
 
     def teacher(self, calls: int) -> Plan:
         """The plan of the run that is taken for the truth, or of its check."""
-        ends = (self.sigma_max, self.sigma_min, _ENDS[self.end])
-        return teacher_plan(self.frame, calls, *ends, last=self.teacher_last)
+        return teacher_plan(self.range, calls, last=self.teacher_last)
 
     def cost(self, samples: int) -> Cost:
         """What tuning on so many samples asks of the model, at most; fits mostly end after a third of that."""

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from .level import Frame
+from .noise_range import NoiseRange
 from .plan import Plan
 from .samples import Samples, Work, rms
-from .schedules import schedule
 from .solvers import plan as published_plan
 
 #: frame -> solver, its options and schedule: of third order to the end on exact problems
@@ -22,18 +21,32 @@ _TEACHERS: dict[str, tuple[str, Mapping[str, Any], str]] = {
 }
 
 
-def teacher_plan(
-    frame: Frame, calls: int, sigma_max: float, sigma_min: float, end: int | str, last: str = "auto"
-) -> Plan:
+#: another solver and other levels, which share no fault with these but the model's own
+_CHECKS: dict[str, tuple[str, Mapping[str, Any], str]] = {
+    "ve": ("dpmpp_3m", {}, "exponential"),
+    "vp": ("dpmpp_3m", {}, "exponential"),
+    "flow": ("deis_rhork_kutta3", {}, "beta"),
+}
+
+
+def teacher_plan(where: NoiseRange, calls: int, last: str = "auto") -> Plan:
     """The plan of the converged run; `last` is the solver's option of that name."""
-    solver, options, id = _TEACHERS[frame.name]
-    sigmas = schedule(id, calls, frame=frame, sigma_max=sigma_max, sigma_min=sigma_min, end=end)
-    return published_plan(solver, sigmas, frame, last=last, **options)
+    return _plan(_TEACHERS, where, calls, last)
+
+
+def check_plan(where: NoiseRange, calls: int, last: str = "auto") -> Plan:
+    """The plan of a run by another method that should end where the teacher does."""
+    return _plan(_CHECKS, where, calls, last)
+
+
+def _plan(table: Mapping[str, tuple[str, Mapping[str, Any], str]], where: NoiseRange, calls: int, last: str) -> Plan:
+    solver, options, id = table[where.frame.name]
+    return published_plan(solver, where.sigmas(id, calls), where.frame, last=last, **options)
 
 
 @dataclass(frozen=True)
 class Converged:
-    """How far a teacher is from its limit: the median distance between its ends and those at half the calls.
+    """How far a teacher is from its limit: the median distance between its ends and those of a plan of half the calls.
 
     With an order above 1 the teacher's own error is at most that distance.
     """

@@ -25,7 +25,7 @@ from .level import frame as make_frame
 from .plan import Plan
 from .profile import Entry, Profile
 from .run import Model
-from .samples import ExtraArgs, Result, Samples, Work
+from .samples import ExtraArgs, Result, Samples, Work, check_noise, driven, told
 from .task import BEGUN, TRYING, Cost, Setting, Task, split
 from .teacher import Converged, convergence, taught
 from .times import TimeMap
@@ -98,14 +98,7 @@ def tune(
     work = tuning(
         task, model, noise, extra_args=extra_args, batch=batch, identity=identity, conditions=conditions, resume=resume
     )
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as over:
-            profile: Profile = over.value
-            return profile
-        if callback is not None:
-            callback(progress)
+    return driven(work, callback)
 
 
 def tuning(
@@ -120,7 +113,7 @@ def tuning(
     resume: Profile | None = None,
 ) -> Generator[Progress, None, Profile]:
     """`tune` as a generator: yields a `Progress` after each batch, and returns the profile."""
-    _check_noise(noise, batch)
+    check_noise(noise, batch)
     count, choose, _ = split(len(noise))
     log = _Log(task.cost(len(noise)), Profile.begun(task, identity, conditions, resume))
     everything = Samples.of(model, noise, batch or len(noise), extra_args)
@@ -128,7 +121,7 @@ def tuning(
     if not left:
         return log.profile
     if not log.profile.fingerprint:
-        found = yield from log.drive("teacher", 0, fingerprint(everything, task))
+        found = yield from log.drive("teacher", 0, fingerprint(everything, task.range))
         log.profile = replace(log.profile, fingerprint=found)
     everything = yield from log.drive("teacher", 0, taught(everything, task.teacher(task.teacher_calls)))
     fitting = everything.taken(0, count)
@@ -163,22 +156,11 @@ class _Log:
         return Progress(stage, calls, self.done, self.most, self.profile, self.message)
 
     def drive(self, stage: str, calls: int, work: Work[Result]) -> Generator[Progress, None, Result]:
-        while True:
-            try:
-                self.done += next(work)
-            except StopIteration as over:
-                result: Result = over.value
-                return result
-            yield self.progress(stage, calls)
+        def tell(made: int) -> Progress:
+            self.done += made
+            return self.progress(stage, calls)
 
-
-def _check_noise(noise: Tensor, batch: int | None) -> None:
-    if noise.ndim < 2 or not noise.is_floating_point():
-        raise ValueError(
-            f"noise has shape {tuple(noise.shape)} and type {noise.dtype}, expected floating-point states [S, ...]"
-        )
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch!r}, expected at least 1 sample, or None for all")
+        return told(work, tell)
 
 
 def _best_published(task: Task, n: int, choosing: Samples) -> Work[tuple[Setting, Plan]]:

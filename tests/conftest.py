@@ -30,13 +30,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # for harness.py, which tests sh
 
 @pytest.fixture(scope="session", autouse=True)
 def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Statistics under the names ve and flow, for what finds them by name; nothing is written into a home folder."""
-    from harness import exact_statistics
+    """Statistics and profiles under the names ve and flow, for what finds them by name; none is in a home folder."""
+    from harness import exact_statistics, made_profile
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEWSTEP_DATA", str(tmp_path_factory.mktemp("data")))
         for frame in ("ve", "flow"):
             exact_statistics(frame).save(frame)
+            made_profile(frame).save(f"profile:{frame}")
         yield
 
 

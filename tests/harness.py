@@ -9,10 +9,14 @@ from typing import Any
 import fewstep
 import torch
 from fewstep.benchmarks.problems import Mixture
+from fewstep.samplers.judgement import Gain
 from fewstep.samplers.level import Frame
 from fewstep.samplers.plan import FROM_DATA, Plan
+from fewstep.samplers.profile import Entry, Profile
 from fewstep.samplers.run import steps
 from fewstep.samplers.statistics import Statistics
+from fewstep.samplers.task import Task
+from fewstep.samplers.times import sigma_range
 
 Tensor = torch.Tensor
 #: the solvers that have a plan; tests/test_adaptive.py has the others
@@ -59,6 +63,19 @@ def exact_statistics(frame: str | Frame, data: float = 0.5) -> Statistics:
     levels = [where.level(sigma) for sigma in (0.999, 0.5, 0.01)]
     variances = [data**2 * each.sigma**2 / (each.alpha**2 * data**2 + each.sigma**2) for each in levels]
     return Statistics(where.name, tuple(each.host for each in levels), tuple(variances), 1)
+
+
+def made_profile(frame: str, calls: Sequence[int] = (5, 7), identity: str = "") -> Profile:
+    """A profile over the whole range of the frame's own time map, of a published plan on levels that no host gives."""
+    where = fewstep.frame(frame)
+    low, high = sigma_range(where.time)
+    made = Profile.begun(Task(where, high, low, tuple(calls)), identity, "of a test")
+    id, levels = {"flow": ("flow_ab2", "beta")}.get(frame, ("dpm_solver_2m", "exponential"))
+    for n in calls:
+        sigmas = fewstep.schedule(levels, n, frame=where)
+        plan = fewstep.plan(id, sigmas, where)
+        made = made.with_entry(Entry(plan, True, "ddim karras", 0.1, 0.2, Gain(0.5, 0.4, 0.6), 0.0))
+    return made
 
 
 def measured(id: str, frame: str | Frame = "ve") -> dict[str, Any]:

@@ -76,10 +76,53 @@ SNAPSHOT: dict[str, dict[str, Any]] = {
         },
         "outputs": ["MODEL", "CONDITIONING", "CONDITIONING", "VAE"],
     },
+    "FewstepTune": {
+        "inputs": {
+            "required": {
+                "model": "MODEL",
+                "positive": "CONDITIONING",
+                "negative": "CONDITIONING",
+                "latent_image": "LATENT",
+                "cfg": "FLOAT",
+                "calls": "STRING",
+                "samples": "INT",
+                "seed": "INT",
+                "name": "STRING",
+                "run": ["count only", "tune"],
+            },
+            "optional": {"options": "STRING"},
+        },
+        "outputs": ["STRING", "STRING"],
+    },
+    "FewstepTunedSampler": {
+        "inputs": {
+            "required": {"model": "MODEL", "profile": ["(by name)"], "steps": "INT"},
+            "optional": {"name": "STRING", "check_model": "BOOLEAN"},
+        },
+        "outputs": ["SAMPLER", "SIGMAS", "STRING"],
+    },
+    "FewstepCompare": {
+        "inputs": {
+            "required": {
+                "model": "MODEL",
+                "positive": "CONDITIONING",
+                "negative": "CONDITIONING",
+                "vae": "VAE",
+                "latent_image": "LATENT",
+                "seed": "INT",
+                "cfg": "FLOAT",
+                "settings": "STRING",
+                "samples": "INT",
+            },
+            "optional": {"reference_calls": "INT", "within": "FLOAT"},
+        },
+        "outputs": ["IMAGE", "IMAGE", "STRING", "STRING", "STRING"],
+    },
 }
 
 #: names in the host's sampler menu; each must stay, under whatever solver it then stands for
 MENU = [
+    "fewstep_auto",
     "fewstep_dpmpp_3m",
     "fewstep_dpmpp_2s",
     "fewstep_dpmpp_3s",
@@ -103,6 +146,7 @@ WEBUI_FIELDS = ["variant", "start", "final", "last", "form", "nodes", "split", "
 
 #: names in the A1111 family's menus, API and infotext
 WEBUI_SAMPLERS = [
+    "Fewstep Auto",
     "Fewstep DDIM solver",
     "Fewstep DPM-Solver 1S",
     "Fewstep DPM++ 1S",
@@ -132,6 +176,7 @@ WEBUI_SAMPLERS = [
     "Fewstep Flow AB4",
 ]
 WEBUI_SCHEDULES = [
+    "Fewstep Auto",
     "Fewstep Karras",
     "Fewstep Exponential",
     "Fewstep Polyexponential",

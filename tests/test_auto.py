@@ -1,4 +1,4 @@
-"""auto: what it chooses is a published row, the plan says so, and it is as good as `benchmarks/auto.py` found."""
+"""auto: what it chooses is a published row, the plan says so, and it is as good as `benchmarks/exact.py` found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import fewstep
 import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, median_error
-from fewstep.samplers.auto import STRONG, choose_schedule, choose_solver
+from fewstep.samplers.auto import AUTO, STRONG, choose_schedule, choose_solver, informed
+from fewstep.samplers.menu import menu
+from fewstep.samplers.schedules import drawn_by, offered_schedules, schedule_row
+from fewstep.samplers.solvers import offered_solvers, solver
 from fewstep.samplers.times import FlowShift
 
 FRAMES = ("ve", "vp", "flow")
@@ -47,6 +50,35 @@ def test_denoise_keeps_the_end_of_a_longer_schedule(frame: str) -> None:
         assert fewstep.schedule("auto", n, frame=frame, denoise=0.4) == whole[-(n + 1) :]
 
 
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("options", [{}, {"guidance": 1.0}, {"guidance": 7.0}])
+def test_what_drew_the_levels_can_be_asked(frame: str, options: dict[str, float]) -> None:
+    """Of part of a schedule too: what was chosen was chosen for the whole of it."""
+    for n in (1, 5, 8, 20):
+        for asked in ({}, {"end": "sigma_min"}, {"denoise": 0.4}):
+            found = drawn_by("auto", n, frame=frame, **asked, **options)
+            levels = fewstep.schedule(found.id, n, frame=frame, **asked, **found.options)
+            assert levels == fewstep.schedule("auto", n, frame=frame, **asked, **options)
+    assert drawn_by("auto", 8, denoise=0.4).id == "exponential"
+    assert drawn_by("auto", 8).id == "karras"
+    assert str(drawn_by("edm", 8, rho=5.0)) == "karras (rho=5.0)"
+
+
+def test_it_is_offered_first_and_is_in_no_table() -> None:
+    assert list(offered_solvers()) == [AUTO, *fewstep.solvers()]
+    assert list(offered_schedules()) == [AUTO, *fewstep.schedules()]
+    for size in ("short", "all"):
+        assert next(iter(menu(size))) == "fewstep_auto"
+
+
+def test_doors_tell_a_guidance_of_networks() -> None:
+    for row in (solver(AUTO), schedule_row(AUTO)):
+        told = [informed(row.options, {}, value)["guidance"] for value in (-1.0, 0.0, 1.0, 7.0, 1e9)]
+        assert told == [1.0, 1.0, 1.0, 7.0, 1000.0]
+        assert informed(row.options, {"guidance": 0.0}, 7.0) == {"guidance": 0.0}
+    assert informed(solver("ddim").options, {"eta": 0.5}, 7.0) == {"eta": 0.5}
+
+
 def test_few_flow_steps_halve_the_shift_of_the_model() -> None:
     for shift in (1.0, 3.0, 6.0):
         where = fewstep.frame("flow", FlowShift(shift, t_min=0.0))
@@ -54,7 +86,7 @@ def test_few_flow_steps_halve_the_shift_of_the_model() -> None:
 
 
 def test_strong_guidance_lowers_the_order() -> None:
-    for frame, calm, strong in (("ve", "dpm_solver_3m", "dpm_solver_2m"), ("flow", "flow_ab3", "flow_ab2")):
+    for frame, calm, strong in (("ve", "dpm_solver_3m", "dpm_solver_2m"), ("flow", "flow_ab3", "dpm_solver_2m")):
         where = fewstep.frame(frame)
         assert choose_solver(where, 6, guidance=1.0).id == calm
         assert choose_solver(where, 6, guidance=STRONG).id == strong
@@ -75,7 +107,7 @@ def test_sample_takes_it_by_default() -> None:
     assert torch.equal(fewstep.sample(model, x, sigmas), fewstep.sample(model, x, sigmas, "auto"))
 
 
-#: what is tried beside it: a sample of what benchmarks/auto.py tries, which takes minutes
+#: what is tried beside it: a sample of what benchmarks/exact.py tries, which takes minutes
 PEERS = {
     "ve": [(id, s) for id in ("dpmpp_2m", "dpmpp_3m", "dpm_solver_2m", "unipc_3", "ipndm") for s in ("karras", "beta")],
     "flow": [(id, s) for id in ("dpmpp_2m", "flow_ab2", "unipc_3", "heun") for s in ("sgm_uniform", "beta", "karras")],

@@ -181,6 +181,16 @@ def test_sample_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("out", "sample.png").is_file()
 
 
+def test_sample_reports_where_its_error_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    args = (*SMALL, "--calls", "6", "--report")
+    calls = strict(say(capsys, *args, "--json"))["report"]["calls"]
+    assert [each["call"] for each in calls] == [1, 2, 3, 4, 5, 6]
+    assert sum(each["share"] or 0.0 for each in calls) == pytest.approx(1.0)
+    text = say(capsys, *args)
+    assert "error of the lower order in each step, as at the end (median of 2)" in text
+    assert "report" not in strict(say(capsys, *SMALL, "--json"))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_networks_know_their_classes(model: str) -> None:
     """Trousers and bags differ in every row of pixels; guidance and the frame are set up right if these do."""
@@ -231,6 +241,12 @@ def test_networks_know_their_classes(model: str) -> None:
         ("sample --guidance inf", ("--guidance is inf",)),
         ("sample --out .", ("--out",)),
         ("sample --solver flow_ab3 --model vp", ("flow_ab3", "vp")),
+        ("compare --model sd", ("unknown model 'sd'", "flow", "vp")),
+        ("compare --count 0", ("--count is 0",)),
+        ("compare --classes shoe", ("unknown class 'shoe'",)),
+        ("compare --reference-calls 1", ("reference_calls is 1",)),
+        ("compare --within 0", ("within is 0.0",)),
+        ("compare flow_ab2", ("'flow_ab2'", "SOLVERS SCHEDULES CALLS")),
         ("train", ("train",)),
         ("", ("COMMAND",)),
     ],
@@ -284,9 +300,96 @@ def test_help(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> Non
         (): cli.COMMANDS,
         ("demo",): ("--out",),
         ("statistics",): ("--json", "--out"),
+        ("tune",): ("--json", "--calls", "--count", "--name"),
         ("comfy",): ("run",),
     }.get(words, takes_ids)
     assert not [name for name in expected if name not in text]
+
+
+# --- compare ---------------------------------------------------------------------------------------------------------
+
+COMPARED = ("compare", "flow_ab1,flow_ab2 beta 3,6", "--count", "4", "--batch", "2", "--reference-calls", "20")
+
+
+def test_compare_writes_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    text = say(capsys, *COMPARED, "--steps", "--classes", "0,bag")
+    folder = Path("out", "compare")
+    record = strict((folder / "table.json").read_text(encoding="utf-8"))
+    assert [row["setting"] for row in record["table"]] == [
+        "flow_ab1 beta 3", "flow_ab1 beta 6", "flow_ab2 beta 3", "flow_ab2 beta 6",
+    ]  # fmt: skip
+    errors = {row["setting"]: row["error"] for row in record["table"]}
+    assert errors["flow_ab2 beta 6"] < errors["flow_ab2 beta 3"]
+    assert record["sentence"] in text
+    assert record["conditions"] == "flow, guidance 2, classes 0,8,0,8"
+    assert "flow_ab2 beta 6: " in text  # of --steps
+    assert (folder / "table.csv").read_text(encoding="utf-8").count("\n") == 5
+    for name in ("plot.png", "grid.png"):
+        assert min(size(folder / name)) > 200
+    # all of it is known: the same command asks three times who the model is, and other noise is refused
+    before = (folder / "table.csv").read_bytes()
+    say(capsys, *COMPARED, "--classes", "0,bag")
+    assert (folder / "table.csv").read_bytes() == before
+    assert cli.main([*COMPARED, "--classes", "0,bag", "--seed", "1"]) == 2
+    assert "give another --out, or delete it" in capsys.readouterr().err
+    assert cli.main([*COMPARED, "--classes", "0,1"]) == 2
+    assert "has conditions" in capsys.readouterr().err
+
+
+def test_compare_has_settings_of_its_own_for_each_model() -> None:
+    """Every one of them exists: nothing is left out."""
+    from fewstep.commands.defaults import COMPARED as SETTINGS
+    from fewstep.samplers.noise_range import NoiseRange
+    from fewstep.samplers.settings import candidates
+    from fewstep.samplers.times import sigma_range
+
+    for model, frame in MODELS.items():
+        where = fewstep.frame(frame)
+        low, high = sigma_range(where.time)
+        found = candidates(SETTINGS[model], NoiseRange(where, high, low), 2.0)
+        assert not [each.name for each in found if each.plan is None]
+        assert found[0].setting.solver == "auto"
+
+
+def test_compare_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*COMPARED[:1], "ddim karras 2", *COMPARED[2:], "--model", "vp", "--json", "--within", "9"]) == 0
+    captured = capsys.readouterr()
+    assert strict(captured.out)["sentence"].startswith("ddim karras 2 is the cheapest within 9 of the reference")
+    assert captured.err == ""
+
+
+def test_an_interrupted_compare_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at the second setting's first model call; the second time only that setting is run."""
+    from fewstep.demo import models as demo_models
+
+    asked: list[float] = []
+    real = demo_models.denoiser
+    most = [10**9]
+
+    def counted(*args: Any) -> Any:
+        denoiser = real(*args)
+
+        def model(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            if len(asked) == most[0]:
+                raise KeyboardInterrupt
+            asked.append(float(sigma[0]))
+            return denoiser(x, sigma)
+
+        return model
+
+    monkeypatch.setattr(demo_models, "denoiser", counted)
+    words = ("compare", "flow_ab1 beta 3,6", "--count", "4", "--batch", "4", "--reference-calls", "20")
+    most[0] = 10
+    assert cli.main(words) == 130
+    assert "before the reference was made" in capsys.readouterr().err
+    asked.clear()
+    most[0] = 3 + 20 + 10 + 3
+    assert cli.main(words) == 130
+    assert "the reference and 1 setting(s) are in out/compare/comparison.safetensors" in capsys.readouterr().err
+    asked.clear()
+    most[0] = 10**9
+    say(capsys, *words)
+    assert len(asked) == 3 + 1 + 6
 
 
 # --- demo ------------------------------------------------------------------------------------------------------------

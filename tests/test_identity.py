@@ -36,6 +36,18 @@ def test_other_training_other_identity(network: torch.nn.Module) -> None:
     assert identity(load("flow")) != identity(network)
 
 
+def test_hosts_have_classes_of_their_own(network: torch.nn.Module) -> None:
+    """A checkpoint's UNet is a UNetModel in A1111 and ComfyUI and an IntegratedUNet2DConditionModel in Forge."""
+
+    class Other(torch.nn.Module):
+        pass
+
+    other = Other()
+    for name, child in network.named_children():
+        other.add_module(name, child)
+    assert identity(other) == identity(network)
+
+
 def test_nothing_to_tell_it_by() -> None:
     assert identity(torch.nn.Identity()) == ""
     assert identity(torch.nn.LayerNorm(4, device="meta")) == ""

@@ -16,20 +16,36 @@ import pytest
 import torch
 from fewstep.nodes import history, inputs, parts, ranges, routes, settings
 from fewstep.nodes.cfg_pp import Guidance
+from fewstep.nodes.compare import FewstepCompare
 from fewstep.nodes.demo_model import FewstepDemoModel
-from fewstep.nodes.host_sampler import Choice
+from fewstep.nodes.host_sampler import Choice, sampler_function
 from fewstep.nodes.ksampler import FewstepKSampler
 from fewstep.nodes.levels import make_levels
+from fewstep.nodes.menu import _sampler
 from fewstep.nodes.plot_data import from_widgets
 from fewstep.nodes.sampler import FewstepSampler
 from fewstep.nodes.scheduler import FewstepScheduler
 from fewstep.nodes.sigmas_info import FewstepSigmasInfo
-from fewstep.samplers.level import as_float32
+from fewstep.nodes.tune import FewstepTune
+from fewstep.nodes.tuned_sampler import FewstepTunedSampler
+from fewstep.samplers.auto import choose_schedule, choose_solver
+from fewstep.samplers.kdiffusion import label_of
+from fewstep.samplers.level import Frame, as_float32
 from fewstep.samplers.menu import menu
+from fewstep.samplers.solvers import solver
 from harness import FIXED, make_plan, named
 from snapshot import MENU, SNAPSHOT
 
-NODES: tuple[Any, ...] = (FewstepKSampler, FewstepSampler, FewstepScheduler, FewstepSigmasInfo, FewstepDemoModel)
+NODES: tuple[Any, ...] = (
+    FewstepKSampler,
+    FewstepSampler,
+    FewstepScheduler,
+    FewstepSigmasInfo,
+    FewstepDemoModel,
+    FewstepTune,
+    FewstepTunedSampler,
+    FewstepCompare,
+)
 BY_ID = {node.__name__: node for node in NODES}
 SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
 ADAPTIVE = SOLVERS.keys() - FIXED.keys()
@@ -57,7 +73,8 @@ def test_published_inputs_and_outputs_stay_in_their_order(id: str) -> None:
                 kept = [choice for choice in found if choice in kind]
                 assert kept == kind, f"{id}.{name} lost or reordered a choice"
             elif kind in ("a solver id", "a schedule id"):
-                assert found == list(SOLVERS if "solver" in kind else SCHEDULES)
+                assert found == ["auto", *(SOLVERS if "solver" in kind else SCHEDULES)]
+                assert given[group][name][1]["default"] == "auto"
             else:
                 assert found == kind
     assert list(node.RETURN_TYPES)[: len(wanted["outputs"])] == wanted["outputs"]
@@ -82,9 +99,10 @@ def test_every_input_has_a_tooltip_and_a_valid_default(id: str) -> None:
 
 
 def test_published_menu_names_stay_listed() -> None:
-    assert list(menu())[: len(MENU)] == MENU
+    assert [name for name in menu() if name in MENU] == MENU
+    assert next(iter(menu())) == "fewstep_auto"
     assert set(MENU) <= set(menu("all"))
-    assert len(menu("all")) == len(SOLVERS)
+    assert len(menu("all")) == 1 + len(SOLVERS)
     # a menu of names alone has no place for the statistics that these need
     assert menu("all").keys() - menu("all", bare=True).keys() == {"fewstep_analytic_ddpm", "fewstep_analytic_ddim"}
     assert menu("none") == {}
@@ -138,16 +156,16 @@ def test_refused_solvers_and_options_name_the_widget(name: Any, values: Mapping[
 
 @pytest.mark.parametrize("text", ["rho=5", " rho = 5 ", "rho=5,", "rho=5; end=0", "end=0\nrho=5"])
 def test_texts_of_options(text: str) -> None:
-    levels, of_solver = make_levels("karras", 6, 1.0, text, fewstep.frame("ve"))
-    assert levels == as_float32(fewstep.schedule("karras", 6, rho=5))
-    assert of_solver == {}
+    found = make_levels("karras", 6, 1.0, text, fewstep.frame("ve"))
+    assert found.sigmas == as_float32(fewstep.schedule("karras", 6, rho=5))
+    assert found.of_solver == {}
 
 
 def test_a_text_serves_solver_and_schedule() -> None:
     row = SOLVERS["dpmpp_3m"]
-    levels, of_solver = make_levels("karras", 6, 0.5, "rho=5 start=2s end=sigma_min", fewstep.frame("ve"), row)
-    assert of_solver == {"start": "2s"}
-    assert levels == as_float32(fewstep.schedule("karras", 6, rho=5, denoise=0.5, end="sigma_min"))
+    found = make_levels("karras", 6, 0.5, "rho=5 start=2s end=sigma_min", fewstep.frame("ve"), row)
+    assert found.of_solver == {"start": "2s"}
+    assert found.sigmas == as_float32(fewstep.schedule("karras", 6, rho=5, denoise=0.5, end="sigma_min"))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +176,7 @@ def test_a_text_serves_solver_and_schedule() -> None:
         ("rh=5", "options: unknown option 'rh'; did you mean 'rho'"),
         ("rho=many", "options: schedule 'karras': option 'rho' is 'many', expected a number"),
         ("start=2s", "options: 'start' is an option of dpm_solver_3m, .*; here there are end, rho"),
+        ("guidance=5", "options: 'guidance' is an option of auto; here there are end, rho"),
         (5, "options: got 5, expected a text"),
     ],
 )
@@ -167,16 +186,135 @@ def test_refused_texts(text: Any, words: str) -> None:
 
 
 def test_denoise_0_gives_no_levels() -> None:
-    assert make_levels("karras", 6, 0.0, "", fewstep.frame("ve")) == ([], {})
+    assert make_levels("karras", 6, 0.0, "", fewstep.frame("ve")) == ([], {}, ())
+    assert make_levels("auto", 6, 0.0, "", fewstep.frame("ve")) == ([], {}, ())
 
 
 def test_validation_accepts_aliases_and_waits_for_links() -> None:
-    for name in ("dpmpp_3m", "dpmpp_fast", None):
+    for name in ("auto", "dpmpp_3m", "dpmpp_fast", None):
         assert FewstepSampler.VALIDATE_INPUTS(name) is True
         assert FewstepKSampler.VALIDATE_INPUTS(name, "normal") is True
+        assert FewstepKSampler.VALIDATE_INPUTS(name, "auto") is True
     assert "did you mean 'karras'" in FewstepKSampler.VALIDATE_INPUTS("dpmpp_3m", "karas")
     assert "sampler_name: " in FewstepKSampler.VALIDATE_INPUTS("nonsense", "karras")
     assert "scheduler: " in FewstepScheduler.VALIDATE_INPUTS(3)
+
+
+# --- auto ------------------------------------------------------------------------------------------------------------
+
+
+def auto(n: int, frame: Frame, guidance: float, text: str = "", denoise: float = 1.0) -> tuple[Any, Any]:
+    """(levels, plan) that auto and auto give, of Fewstep KSampler's widgets."""
+    row = solver("auto")
+    levels = make_levels("auto", n, denoise, text, frame, row, guidance)
+    return levels, Choice(row, levels.of_solver).told(guidance).plan(levels.sigmas, frame)
+
+
+@pytest.mark.parametrize("denoise", [1.0, 0.4])
+@pytest.mark.parametrize("cfg", [0.0, 1.0, 7.0])
+@pytest.mark.parametrize("frame", ["ve", "flow"])
+def test_auto_is_that_of_the_core_for_a_network_with_this_cfg(frame: str, cfg: float, denoise: float) -> None:
+    where, guidance = fewstep.frame(frame), max(cfg, 1.0)
+    for n in (1, 2, 5, 9, 20):
+        levels, plan = auto(n, where, cfg, denoise=denoise)
+        whole = int(n / denoise)
+        wanted = as_float32(fewstep.schedule("auto", n, frame=where, denoise=denoise, guidance=guidance))
+        assert levels.sigmas == wanted
+        assert levels.words == (f"auto: {choose_schedule(where, whole, guidance=guidance)}",)
+        assert len(plan) == n
+        assert plan.solver == choose_solver(where, n, guidance=guidance).id
+        assert plan.calls == fewstep.plan("auto", wanted, where, guidance=guidance).calls
+
+
+def test_the_text_of_options_overrides_the_cfg_for_solver_and_schedule() -> None:
+    where = fewstep.frame("flow")
+    strong = auto(6, where, 7.0)
+    assert auto(6, where, 1.0, "guidance=7") == (strong[0]._replace(of_solver={"guidance": 7.0}), strong[1])
+    assert auto(6, where, 1.0)[0].words != strong[0].words
+    # one of them alone is told as well
+    levels = make_levels("karras", 6, 1.0, "guidance=7", fewstep.frame("ve"), solver("auto"))
+    assert levels.of_solver == {"guidance": 7.0}
+    assert make_levels("auto", 6, 1.0, "guidance=7", where).words == strong[0].words
+    assert make_levels("auto", 6, 1.0, "guidance=7", where, SOLVERS["dpmpp_2m"]).of_solver == {}
+    with pytest.raises(ValueError, match=r"options: guidance: option 'guidance' is -1.0, expected a number in 0..1000"):
+        auto(6, where, 1.0, "guidance=-1")
+
+
+def test_auto_without_a_word_on_guidance_takes_the_model_for_a_network() -> None:
+    levels = as_float32(fewstep.schedule("karras", 20))
+    plan = Choice(solver("auto")).plan(levels, FRAME)
+    assert plan.solver == choose_solver(FRAME, 20, guidance=1.0).id
+    assert plan.solver != choose_solver(FRAME, 20).id
+
+
+def test_auto_on_repeated_levels_makes_each_call() -> None:
+    choice = Choice(solver("auto"))
+    plan = choice.plan([14.0, 5.0, 5.0, 1.0, 0.0], FRAME)
+    assert (len(plan), choice.words(plan)) == (4, (f"auto: {choose_solver(FRAME, 3, guidance=1.0).id}",))
+    plan = choice.plan([5.0, 5.0], FRAME)
+    assert (len(plan), choice.words(plan), label_of(choice.row, plan)) == (1, (), "Auto")
+
+
+def test_auto_has_noise_by_its_widgets() -> None:
+    row, chosen = inputs.chosen_solver("auto", {"eta": 1.0, "s_noise": 1.1})
+    plan = Choice(row, chosen).plan(LEVELS, FRAME)
+    assert plan.stochastic
+    assert plan.options["s_noise"] == 1.1
+
+
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+@pytest.mark.parametrize("frame", ["ve", "flow"])
+def test_both_parts_of_a_split_run_take_the_plan_of_the_whole(frame: str, cfg: float) -> None:
+    where = fewstep.frame(frame)
+    levels, whole = auto(9, where, cfg)
+    choice, owner = Choice(solver("auto")).told(cfg), model()
+    for cut in range(1, 9):
+        ends = parts.Part(0, cut, True, True), parts.Part(cut, 9, False, False)
+        latent = {"samples": torch.randn(1, 4, 3, 3)}
+        first = parts.choose(choice, levels.sigmas, where, ends[0], latent, owner)
+        assert first is not None
+        if not whole.opens(cut):
+            assert not first.shared  # the cut lies inside the start of two calls
+            continue
+        first.piece.history.extend((torch.zeros(1, 4, 3, 3), 1.0) for _ in range(4))
+        first.piece.state = torch.zeros(1, 4, 3, 3)
+        history.carry(latent, first.piece, False, None, owner.model)
+        second = parts.choose(choice, levels.sigmas, where, ends[1], latent, owner)
+        assert second is not None
+        assert first.piece.plan.calls == second.piece.plan.calls == whole.calls
+        assert "carried over" in second.note
+
+
+def test_auto_with_cfg_pp_says_what_to_choose() -> None:
+    with pytest.raises(ValueError, match=r"^cfg_pp: auto may choose .*; switch cfg_pp off or choose .* dpmpp_2m$"):
+        Choice(solver("auto"), {}, cfg_pp=True).plan(LEVELS, FRAME)
+
+
+@pytest.mark.parametrize(("kind", "cfg"), [("cfg", 7.0), ("cfg", 1.0), ("cfg1", 7.0), ("none", 1.0)])
+@pytest.mark.parametrize("sampler", ["our node", "the host's menu"])
+def test_the_guider_tells_its_cfg(sampler: str, kind: str, cfg: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guider of two scales has cfg1 and cfg2 beside a cfg of 1; Basic Guider has none to set."""
+    monkeypatch.setattr("fewstep.nodes.host_sampler.frame_of", lambda sampling: FRAME)
+    asked: list[float] = []
+
+    class Guided:
+        inner_model = SimpleNamespace(cfg=1.0, model_sampling=None)
+
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
+            asked.append(float(sigma[0]))
+            return x / (1 + sigma.view(-1, 1) ** 2)
+
+    if kind != "none":
+        setattr(Guided.inner_model, kind, cfg)
+    plans: list[Any] = []
+    own = sampler_function(Choice(solver("auto")), tell=plans.append)
+    fn = own if sampler == "our node" else _sampler("sample_fewstep_auto", "auto")
+    x, sigmas = torch.full((1, 2), 9.0), torch.tensor(LEVELS)
+    out = fn(Guided(), x, sigmas, {}, None, True)
+    wanted = fewstep.plan("auto", LEVELS, FRAME, guidance=cfg)
+    assert len(asked) == len(LEVELS) - 1
+    assert torch.equal(out, fewstep.run(wanted, Guided(), x))
+    assert [plan.solver for plan in plans] == [wanted.solver] * len(plans)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -311,6 +449,32 @@ def test_every_solver_can_be_plotted_on_every_range_it_fits(id: str | None, rang
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+@pytest.mark.parametrize("range", ["sd", "flow_3"])
+def test_a_plot_says_what_auto_chose(range: str, cfg: float) -> None:
+    where = ranges.find(range).frame
+    asked = {"sampler_name": "auto", "scheduler": "auto", "steps": 7, "cfg": cfg, "range": range}
+    found = from_widgets(asked)
+    pick = choose_solver(where, 7, guidance=cfg)
+    schedule = choose_schedule(where, 7, guidance=cfg)
+    assert found["chosen"] == [f"auto: {pick.id}", f"auto: {schedule}"]
+    assert (found["total"], found["solver"]) == (7, pick.id)
+    own = {"sampler_name": pick.id, "scheduler": schedule.id, "steps": 7, "range": range}
+    same = from_widgets(own | {"options": ", ".join(f"{name}={value}" for name, value in pick.options.items())})
+    assert same["chosen"] == []
+    for name in ("sigma", "order_of", "stage"):
+        assert same[name] == found[name]
+    # a sampler node is told the guider's cfg as an option; the levels come from a scheduler, which knows none
+    linked = {name: value for name, value in asked.items() if name != "cfg"} | {"solver_options": {"guidance": cfg}}
+    assert from_widgets(linked)["chosen"] == [f"auto: {pick.id}", f"auto: {choose_schedule(where, 7, guidance=1.0)}"]
+    assert from_widgets(linked | {"options": "guidance=2"})["solver"] == pick.id
+    assert from_widgets({"scheduler": "auto", "steps": 7, "range": range})["chosen"] == [
+        f"auto: {choose_schedule(where, 7, guidance=1.0)}"
+    ]
+    assert from_widgets({"range": range})["chosen"] == [f"auto: {choose_schedule(where, 10, guidance=1.0)}"]
+    assert "cfg_pp: auto may choose" in routes.answer(json.dumps(asked | {"cfg_pp": True}).encode())[1]["error"]
+
+
 def test_orders_of_calls() -> None:
     """The first steps of a multistep method, its last one, blocks and their stages."""
 
@@ -355,6 +519,7 @@ def test_the_server_forgets_the_oldest_ranges() -> None:
     [
         b"", b"{", b"[]", b"nonsense", b'{"steps": 1e999}', b'{"steps": NaN}', b'{"steps": true}', b'{"denoise": -1}',
         b'{"options": "sigma_max=1e308 sigma_min=1e-308"}', b'{"scheduler": "vp", "options": "sigma_max=1e300"}',
+        b'{"cfg": true}', b'{"cfg": "7"}', b'{"cfg": NaN}', b'{"cfg": -1}',
         b'{"sampler_name": {}}', b'{"solver_options": []}', b'{"range": null}', b'{"end_at_step": 1.5}',
         b"[" * 5000, b"\xff\xfe", b" " * 70000,
     ],
@@ -396,11 +561,11 @@ def test_text_options_are_refused_by_the_name_of_their_field() -> None:
         with pytest.raises(ValueError, match=words):
             from_widgets({"sampler_name": "dpmpp_3m", "options": text})
     with pytest.raises(ValueError, match=r"options: 'start' is an option of dpm_solver_3m, .*; here there are alpha"):
-        from_widgets({"sampler_name": "dpmpp_2m", "options": "start=2s"})
+        from_widgets({"sampler_name": "dpmpp_2m", "scheduler": "beta", "options": "start=2s"})
     with pytest.raises(
         ValueError, match=r"options: 'rho' is an option of karras, polyexponential; here there are alpha"
     ):
-        from_widgets({"sampler_name": "dpmpp_2m", "options": "rho=5"})
+        from_widgets({"sampler_name": "dpmpp_2m", "scheduler": "beta", "options": "rho=5"})
 
 
 def test_cfg_pp_at_repeated_levels_changes_nothing_there() -> None:

@@ -18,6 +18,7 @@ from fewstep.benchmarks.problems import PROBLEMS, median_error
 from fewstep.samplers.family import Family
 from fewstep.samplers.judgement import gain
 from fewstep.samplers.methods.adams import Adams
+from fewstep.samplers.noise_range import NoiseRange
 from fewstep.samplers.profile import Profile
 from fewstep.samplers.profile_folder import profile_folder, profile_names, profile_path
 from fewstep.samplers.samples import Samples
@@ -179,7 +180,7 @@ def test_the_slopes_are_those_of_whole_runs() -> None:
     theta = family.start(fewstep.schedule("karras", 4))
     noise = PROBLEM.start("ve", 14.61, 6, 1)
     samples = Samples.of(PROBLEM.model("ve"), noise, 4, None)
-    samples = replace(samples, ends=finish(samples.run(teacher_plan(frame, 60, 14.61, 0.0292, 0))))
+    samples = replace(samples, ends=finish(samples.run(teacher_plan(NoiseRange(frame, 14.61, 0.0292), 60))))
     weights = torch.linspace(0.5, 2.0, 6, dtype=torch.float64)
     gram, right = finish(samples.normal_equations(family, theta, weights, 1e-5))
     base = finish(samples.run(family.plan(theta)))
@@ -472,6 +473,11 @@ def test_sampling_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     out = fewstep.sample(model, x, given, "profile:mine", callback=lambda d: asked.append(float(d["sigma"])))
     assert torch.equal(out, fewstep.run(made.plan(5), model, x))
     assert asked == pytest.approx([call.level.host for call in made.plan(5)])
+    sampler = fewstep.k_sampler("profile:mine")
+    told: list[int] = []
+    assert torch.equal(sampler(model, x, given, None, lambda d: told.append(d["i"]), True), out)
+    assert told == list(range(5))
+    assert sampler(model, x, given[:1]) is x
     for sigmas, frame, more, words in (
         ([14.61, 1.0, 0.0], "ve", {}, "no plan of 2 calls"),
         ([10.0, 5.0, 3.0, 2.0, 1.0, 0.0], "ve", {}, "the first sigma is 10"),
@@ -481,3 +487,7 @@ def test_sampling_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         with pytest.raises(ValueError, match=words):
             fewstep.sample(model, x, sigmas, "profile:mine", frame, **more)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=words):
+            sampler(model, x, torch.tensor(sigmas), frame=frame, **more)
+    with pytest.raises(FileNotFoundError, match="in the folder of profiles: mine"):
+        fewstep.k_sampler("profile:yours")

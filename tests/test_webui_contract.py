@@ -14,15 +14,16 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import fewstep
 import pytest
 from fewstep.a1111.words import ATTRIBUTE, sampler_label, schedule_label, schedule_name
 from fewstep.samplers.menu import menu
+from fewstep.samplers.schedules import offered_schedules
+from fewstep.samplers.solvers import offered_solvers
 from snapshot import WEBUI_SAMPLERS, WEBUI_SCHEDULES
 from webui_names import HOSTS, Names
 from webui_stand_in import NEED_A_HOST, Host, SamplerData, Scheduler
 
-SOLVERS, SCHEDULES = fewstep.solvers(), fewstep.schedules()
+SOLVERS, SCHEDULES = offered_solvers(), offered_schedules()
 SAMPLER_LABELS = {id: sampler_label(row) for id, row in SOLVERS.items()}
 SCHEDULE_LABELS = {id: schedule_label(row) for id, row in SCHEDULES.items()}
 SHORT = [SAMPLER_LABELS[id] for id in menu("short").values()]
@@ -63,11 +64,13 @@ def test_published_labels_stay() -> None:
     """They stand in the infotext of people's pictures."""
     assert set(WEBUI_SAMPLERS) <= set(SAMPLER_LABELS.values())
     assert set(WEBUI_SCHEDULES) <= set(SCHEDULE_LABELS.values())
+    assert SAMPLER_LABELS["auto"] == SCHEDULE_LABELS["auto"] == "Fewstep Auto"
+    assert SHORT[0] == "Fewstep Auto"
 
 
 def test_published_schedules_stay_in_the_short_menu(a1111: Host) -> None:
     short = ["beta", "time_uniform", "time_quadratic", "sgm_uniform", "rho_power", "linear_quadratic", "flow_shift"]
-    assert list(offer().SHORT_SCHEDULES)[: len(short)] == short
+    assert list(offer().SHORT_SCHEDULES)[: 1 + len(short)] == ["auto", *short]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def test_entries_of_samplers(host: Host) -> None:
         assert isinstance(entry, SamplerData)
         assert all(isinstance(value, (str, bool, int, float)) for value in entry.options.values()), "the API's model"
         assert [entry.total_steps(n) for n in (1, 2, 50)] == [1, 2, 50]
-        assert entry.options["scheduler"] in host.sd_schedulers.schedulers_map, "what Automatic means"
+        assert entry.options["scheduler"] == "fewstep_auto", "what Automatic means"
         assert set(entry.options) == {"scheduler"}, "the hosts read uses_ensd, second_order, brownian_noise and others"
         for alias in entry.aliases:
             assert host.sd_samplers.samplers_map[alias.lower()] == label

@@ -10,23 +10,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import fewstep
 import matplotlib
 import pytest
 from fewstep.a1111 import request
+from fewstep.a1111.auto import note
 from fewstep.a1111.fields import ORDER, fields, read
 from fewstep.a1111.refusal import RefusedError, refusing
 from fewstep.a1111.request import Request, put
 from fewstep.a1111.words import sampler_label
 from fewstep.samplers.choices import choices
+from fewstep.samplers.solvers import offered_solvers
 from snapshot import SNAPSHOT, WEBUI_FIELDS
 from webui_models import DENOISERS, Guided
 from webui_stand_in import Host
 
-SOLVERS = fewstep.solvers()
+SOLVERS = offered_solvers()
 DEFAULTS = [each.default for each in fields()]
 NUMBERS = (0.05, 1.0, 5.0, 1.23456789, 1e-7, 123456789.0, 1e300)
-#: names of statistics, see conftest.py
+#: names of statistics and of profiles, see conftest.py
 TEXTS = ("ve", "flow")
 #: every value that moves a field from its default
 MOVED = [
@@ -43,6 +44,8 @@ BAD: list[tuple[list[Any], str]] = [
     ([{"variants": "general"}], "there is no field 'variants', expected some of variant, start"),
     ([{3: 4}], "there is no field 3"),
     ([{"start": "3s"}], "start is '3s'"),
+    ([{"profile": "vf"}], "unknown profile 'vf'; did you mean 've'? Known: flow, none, ve"),
+    ([{"profile": 3}], "profile is 3, expected a text"),
     *(
         ([{"thresholding": value}], f"thresholding is {value!r}, expected a number, at least 0")
         for value in ("much", "", -1, float("nan"), float("inf"), "inf", True, [1], {}, 10**400)
@@ -60,7 +63,7 @@ def host() -> Iterator[Host]:
 
 
 def test_every_option_of_the_solver_table_is_a_field() -> None:
-    assert sorted(ORDER) == sorted([*(each.name for each in choices()), "thresholding"])
+    assert sorted(ORDER) == sorted([*(each.name for each in choices()), "thresholding", "profile"])
     assert tuple(each.name for each in fields()) == ORDER
 
 
@@ -120,6 +123,9 @@ def test_options_reach_the_solvers_that_have_them(id: str) -> None:
         asked = Request({name: value})
         if name == "thresholding":
             assert (asked.options(SOLVERS[id]), asked.bound) == ({}, value)
+        elif name == "profile":
+            assert (asked.options(SOLVERS[id]), asked.profile) == ({}, value)
+            assert asked.without_profile() == Request()
         elif name not in offered and (name, value) == ("rtol", 0.05):
             assert asked.options(SOLVERS[id]) == {}  # the field once began so: saved work says nothing by it
         elif name not in offered:
@@ -198,6 +204,68 @@ def test_pictures_of_other_samplers_are_not_written_on(host: Host, sampler: Any,
     script.process(p, "general")
     assert p.extra_generation_params == {"Steps": 4, **({"Fewstep variant": "general"} if wanted else {})}
     assert request.of(p).values == {"variant": "general"}, "another extension may sample with ours"
+
+
+def test_what_auto_took_in_a_run_before_is_forgotten(host: Host) -> None:
+    """The cells of an X/Y/Z plot share the infotext's dictionary."""
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    p = SimpleNamespace(sampler_name="Euler", hr_sampler_name=None, extra_generation_params={"Steps": 4})
+    note(p, schedule="karras")
+    note(p, solver="dpm_solver_2m")
+    p.is_hr_pass = True
+    note(p, solver="unipc_2")
+    told = {"Fewstep auto": "dpm_solver_2m on karras", "Fewstep hires auto": "unipc_2"}
+    assert p.extra_generation_params == {"Steps": 4, **told}
+    assert parsed(told)["Fewstep auto"] == "dpm_solver_2m on karras"
+    assert pasted(parsed(told)) == DEFAULTS, "it is no field"
+    script.process(p)
+    assert p.extra_generation_params == {"Steps": 4}
+    note(p, solver="unipc_2")
+    assert p.extra_generation_params == {"Steps": 4, "Fewstep hires auto": "unipc_2"}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "second", "said"),
+    [
+        ("ddim", None, {"profile": "ve"}),
+        ("ddim", "Euler", {"profile": "ve", "second pass": "without the profile"}),
+        ("Euler", "ddim", {}),
+        ("Euler", None, {}),
+    ],
+)
+def test_a_profile_is_told_of_where_it_runs(host: Host, sampler: str, second: Any, said: dict[str, str]) -> None:
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    names = [sampler_label(SOLVERS[name]) if name in SOLVERS else name for name in (sampler, second)]
+    p = SimpleNamespace(sampler_name=names[0], hr_sampler_name=names[1], enable_hr=bool(second))
+    p.extra_generation_params = {}
+    script.process(p, {"profile": "ve"})
+    assert p.extra_generation_params == {f"Fewstep {name}": value for name, value in said.items()}
+    parsed(p.extra_generation_params)
+
+
+def test_a_run_says_nothing_of_the_one_before(host: Host) -> None:
+    """The cells of the X/Y/Z plot are copies of one processing object, with one infotext."""
+    script = import_module("fewstep.a1111.script").FewstepScript()
+    shared: dict[str, Any] = {"Steps": 4}
+    p = {"sampler_name": sampler_label(SOLVERS["ddim"]), "enable_hr": True, "extra_generation_params": shared}
+    script.process(SimpleNamespace(**p), {"profile": "ve"})
+    assert set(shared) == {"Steps", "Fewstep profile", "Fewstep second pass"}
+    script.process(SimpleNamespace(**p), {"start": "2s"})
+    assert shared == {"Steps": 4, "Fewstep start": "2s"}
+    script.process(SimpleNamespace(**p))
+    assert shared == {"Steps": 4}
+
+
+def test_no_options_beside_a_profile() -> None:
+    asked = Request({"profile": "ve", "variant": "general", "eta": 0.0, "thresholding": 1.0})
+    with pytest.raises(ValueError, match=r"^profile ve takes no options, .* set variant, eta back, or profile to"):
+        asked.options(SOLVERS["dpmpp_3m"])
+    assert asked.without_profile().values == {"variant": "general", "eta": 0.0, "thresholding": 1.0}
+
+
+def test_profiles_are_named_with_and_without_the_word() -> None:
+    assert read([{"profile": "profile:ve"}]) == read([{"profile": " ve "}]) == {"profile": "ve"}
+    assert read([{"profile": ""}]) == read([{"profile": "none"}]) == {}
 
 
 # --- X/Y/Z -----------------------------------------------------------------------------------------------------------
@@ -279,7 +347,7 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     assert script.show(False) is host.scripts.AlwaysVisible
     own = script.ui(False) if first == "ours" else []
     theirs = {elem_id: Component() for elem_id, _ in script.listeners if elem_id.startswith("txt2img")}
-    assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps"]
+    assert list(theirs) == ["txt2img_sampling", "txt2img_scheduler", "txt2img_steps", "txt2img_cfg_scale"]
     for elem_id, seen in script.listeners:
         if elem_id in theirs:  # the other tab has a script of its own
             seen(SimpleNamespace(component=theirs[elem_id]))
@@ -289,16 +357,20 @@ def test_the_page(host: Host, monkeypatch: pytest.MonkeyPatch, first: str) -> No
     assert [component for component, _ in script.infotext_fields] == own
     assert [paste({}) for _, paste in script.infotext_fields] == DEFAULTS
     assert script.paste_field_names == [f"Fewstep {name}" for name in ORDER]
-    # of the sampler depend the labels, the words and the plan; of the schedule type and the steps the plan
-    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
+    # of the sampler depend the labels, the words and the plan; of the schedule type, the steps and the cfg the plan
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1, 1]
     assert [len(each.connected) for each in own] == [2] * len(own)
+    profile = own[ORDER.index("profile")]
+    assert profile.facts["choices"] == ["none", "flow", "ve"]
+    refresh = next(each for each in host.ui_common.refreshed if each[0] is profile)
+    assert refresh[2]() == {"choices": ["none", "flow", "ve"]}
     # the page begins with the sampler that a person has saved as a default
     words = next(each.words[0] for each in MADE if each.facts.get("elem_id", "").endswith("words"))
     assert "is the host's own" in words()
     theirs["txt2img_sampling"].value = "Fewstep DPM++ 2S"
     assert words().startswith("**DPM++ 2S**")
     assert read([each.facts["value"] for each in script.ui(False)]) == {}
-    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1]
+    assert [len(each.connected) for each in theirs.values()] == [3, 1, 1, 1]
 
 
 def test_what_the_page_says_of_samplers(host: Host) -> None:
@@ -307,7 +379,7 @@ def test_what_the_page_says_of_samplers(host: Host) -> None:
     for row in SOLVERS.values():
         label = sampler_label(row)
         assert row.about in preview.words(label)
-        offered = {option.name for option in row.options} | {"thresholding"}
+        offered = {option.name for option in row.options} | {"thresholding", "profile"}
         for name in ORDER:
             assert (f"**{name}**" in preview.meanings(label)) == (name in offered)
             assert preview.field_label(name, label) == (name if name in offered else f"{name} (unused)")
@@ -326,9 +398,34 @@ def test_the_picture_of_a_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     host.shared.sd_model = Guided(DENOISERS["sd1"])
     picture, words = show(label, "Automatic", 6, ["official"])
     assert min(picture.size) > 100
-    assert words.startswith("6 model calls. variant official")
+    assert words.startswith("Auto: karras. 6 model calls. variant official")
     assert show(label, "Automatic", 6, ["genral"]) == (None, "No picture can be made with these options.")
     assert show("Euler", "Automatic", 6, DEFAULTS)[0] is None
-    picture, words = show(sampler_label(SOLVERS["dpmpp_23"]), "Automatic", 6, DEFAULTS)
+    for cfg, pick in ((1.0, "dpm_solver_3m"), (7.0, "dpm_solver_2m")):
+        picture, words = show("Fewstep Auto", "Automatic", 6, DEFAULTS, cfg)
+        assert min(picture.size) > 100
+        assert words.startswith(f"Auto: {pick} on karras. 6 model calls. ")
+    assert show("Fewstep Auto", "Fewstep Beta", 6, DEFAULTS, 7.0)[1].startswith("Auto: dpm_solver_2m. 6 model calls. ")
+    adaptive = sampler_label(SOLVERS["dpmpp_23"])
+    picture, words = show(adaptive, "Automatic", 6, DEFAULTS)
     assert picture is None
     assert words.startswith("Adaptive samplers find their steps")
+    # a profile's plan, whichever of our samplers is chosen
+    (drawn,) = {show(each, "Automatic", 7, [{"profile": "ve"}])[0].tobytes() for each in (label, adaptive)}
+    assert drawn != show(label, "Automatic", 7, DEFAULTS)[0].tobytes()
+    assert "no plan of 6 calls; it has 5, 7" in show(label, "Automatic", 6, [{"profile": "ve"}])[1]
+
+
+def test_what_the_page_says_of_a_profile(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview = import_module("fewstep.a1111.preview")
+    words = preview.words(sampler_label(SOLVERS["dpmpp_2s"]), [{"profile": "ve"}])
+    for word in ("Profile ve", "in the place of DPM++ 2S", "second pass of hires fix", "of a test", "5 calls: tuned"):
+        assert word in words
+    assert "No picture can be made" not in words
+    assert "takes no options" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "ve", "eta": 0.5}])
+    assert "unknown profile 'vf'" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "vf"}])
+    assert preview.words("Euler", [{"profile": "ve"}]) == preview.words("Euler")
+    monkeypatch.setenv("FEWSTEP_DATA", str(tmp_path))
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "torn.safetensors").write_bytes(b"0" * 20)
+    assert "torn.safetensors is damaged" in preview.words(sampler_label(SOLVERS["ddim"]), [{"profile": "torn"}])

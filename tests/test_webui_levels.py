@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 
 import fewstep
 import pytest
 import torch
+from fewstep.a1111.auto import drawing_for
 from fewstep.a1111.levels import levels_function, rho_of
 from fewstep.a1111.model_frame import frame_of
 from fewstep.a1111.refusal import RefusedError
 from fewstep.a1111.sampling import sampler_function
+from fewstep.samplers.auto import choose_schedule
 from fewstep.samplers.level import Frame
 from fewstep.samplers.times import sigma_range
 from webui_models import (
@@ -117,6 +120,26 @@ def test_levels_are_those_of_the_core(id: str, name: str) -> None:
         levels = host_levels(id, name, n)
         assert (levels.dtype, levels.device.type, levels.shape, levels[-1]) == (torch.float32, "cpu", (n + 1,), 0.0)
         assert torch.equal(levels, core_levels(id, name, n))
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_auto_draws_for_a_network_without_guidance_unless_it_can_see_the_run(name: str) -> None:
+    """The host tells a schedule's function no `p`; our own samplers do while they have levels drawn."""
+    for n in (1, 5, 20):
+        plain, strong = (core_levels("auto", name, n, guidance=value) for value in (1.0, 7.0))
+        assert torch.equal(host_levels("auto", name, n), plain)
+        for cfg, wanted in ((7.0, strong), (0.0, plain)):
+            p = SimpleNamespace(cfg_scale=cfg, extra_generation_params={})
+            with drawing_for(p):
+                assert torch.equal(host_levels("auto", name, n), wanted)
+            pick = choose_schedule(FRAMES[name], n, guidance=max(cfg, 1.0))
+            assert p.extra_generation_params == {"Fewstep auto": str(pick)}
+        assert torch.equal(host_levels("auto", name, n), plain)
+
+
+def test_auto_heeds_the_ends_that_a_setting_of_the_host_asks_for() -> None:
+    ends = {"sigma_min": 0.1, "sigma_max": 10.0}
+    assert torch.equal(host_levels("auto", "sd1", 8, **ends), core_levels("auto", "sd1", 8, guidance=1.0, **ends))
 
 
 def test_align_your_steps_has_two_tables() -> None:

@@ -92,7 +92,7 @@ report["top"] = sorted({name.partition(".")[0] for name in sys.modules})
             assert now[: len(own)] == own
     assert len(set(first["axes"])) == len(first["axes"]) > 2
     assert first["lists"] == again["lists"] == back["lists"]
-    assert [len(now) - len(own) for now, own in zip(first["lists"], report["own"], strict=True)] == [len(menu()), 7]
+    assert [len(now) - len(own) for now, own in zip(first["lists"], report["own"], strict=True)] == [len(menu()), 8]
     assert nothing["lists"] == report["own"]
     for now, names in zip(everything["lists"], first["maps"], strict=True):
         assert set(now) == {name for name in names if name in now or name.startswith("Fewstep ")}

@@ -10,6 +10,7 @@ import fewstep
 import torch
 from fewstep.a1111.levels import levels_function
 from fewstep.samplers.level import Frame, as_float32
+from fewstep.samplers.schedules import schedule_row
 from fewstep.samplers.times import CosineVP, FlowShift, LogSigma
 
 Tensor = torch.Tensor
@@ -133,7 +134,7 @@ def host_levels(id: str, name: str, n: Any, device: Any = "cpu", **others: Any) 
     """What the host gets for a schedule on a model: it gives the ends of the model's table as numbers."""
     denoiser = DENOISERS[name]
     ends = {"sigma_min": denoiser.sigmas[0].item(), "sigma_max": denoiser.sigmas[-1].item()}
-    return levels_function(fewstep.schedules()[id])(n=n, inner_model=denoiser, device=device, **{**ends, **others})
+    return levels_function(schedule_row(id))(n=n, inner_model=denoiser, device=device, **{**ends, **others})
 
 
 def core_levels(id: str, name: str, n: int, **options: Any) -> Tensor:

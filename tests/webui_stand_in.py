@@ -98,7 +98,7 @@ class Host:
         self.modules["modules"].__path__ = []
         for each in (
             self._scripts, self._script_callbacks, self._shared, self._sd_samplers_common,
-            self._sd_samplers_kdiffusion, self._sd_schedulers, self._sd_samplers,
+            self._sd_samplers_kdiffusion, self._sd_schedulers, self._sd_samplers, self._ui_common,
         ):  # fmt: skip
             name = each.__name__[1:]
             if name not in lacks:
@@ -163,6 +163,10 @@ class Host:
         opts = SimpleNamespace(data=self.settings, added={})
         opts.add_option = opts.added.__setitem__
         return {"opts": opts, "OptionInfo": OptionInfo, "sd_model": None}
+
+    def _ui_common(self, names: Names) -> dict[str, Any]:
+        refreshed: list[Any] = []
+        return {"refreshed": refreshed, "create_refresh_button": lambda *given: refreshed.append(given)}
 
     def _sd_samplers_common(self, names: Names) -> dict[str, Any]:
         return {"SamplerData": SamplerData}

@@ -22,6 +22,7 @@ export class PlotElement {
     display: "none",
   });
   #calls = make("div", { ...LINE });
+  #chosen = make("div", { ...LINE, display: "none" });
   #range = make("div", { ...LINE, color: "var(--descrip-text, #999)", flex: "1 1 0" });
   #select = make("select", {
     flex: "0 0 auto", width: "64px", font: "inherit", color: "inherit", background: "var(--comfy-menu-bg, #333)",
@@ -36,7 +37,7 @@ export class PlotElement {
   constructor(choose) {
     const foot = make("div", { display: "flex", alignItems: "center", gap: "6px" });
     foot.append(this.#range, this.#select);
-    this.element.append(this.#canvas, this.#error, this.#calls, foot);
+    this.element.append(this.#canvas, this.#error, this.#calls, this.#chosen, foot);
     this.element.setAttribute("role", "group");
     this.#select.setAttribute("aria-label", "range of noise levels");
     this.#select.addEventListener("change", () => choose(this.#select.value));
@@ -54,7 +55,7 @@ export class PlotElement {
   show(plot, assumed) {
     const said = caption(plot, assumed);
     this.#plot = plot;
-    this.#say(said.calls, said.range, said.title);
+    this.#say(said);
     this.#mark(plot.lam?.length ?? 0, plot.total, plot.range);
     this.#error.style.display = "none";
     this.#canvas.style.display = "block";
@@ -64,7 +65,7 @@ export class PlotElement {
   /** What is wrong with the node's values, in place of the drawing. */
   fail(text) {
     this.#plot = null;
-    this.#say("no plan", "", text);
+    this.#say({ calls: "no plan", chosen: "", range: "", title: text });
     this.#mark(0, 0, null);
     this.#error.textContent = text;
     this.#error.style.display = "block";
@@ -116,12 +117,14 @@ export class PlotElement {
     return colours;
   }
 
-  #say(calls, range, title) {
+  #say({ calls, chosen, range, title }) {
     this.#calls.textContent = calls;
+    this.#chosen.textContent = chosen;
+    this.#chosen.style.display = chosen ? "block" : "none";
     this.#range.textContent = range;
     this.#title = title;
     this.element.title = title;
-    this.element.setAttribute("aria-label", [calls, range].filter(Boolean).join("; "));
+    this.element.setAttribute("aria-label", [calls, chosen, range].filter(Boolean).join("; "));
   }
 
   #mark(points, total, range) {

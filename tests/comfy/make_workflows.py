@@ -39,6 +39,12 @@ NOTES = {
     f"Custom nodes. {OWN}{SIZE}",
     "menu": "The host's own KSampler, with a Fewstep solver from its sampler menu; there its options have their "
     f"defaults. {OWN}{SIZE}",
+    "tune": "A plan of 4 calls is fitted to the demo network, with few samples so that it takes seconds, and sampled "
+    f"with. {OWN}{SIZE} For a model of your own use the batch size and the guidance that you sample with, 32 samples "
+    "or more and no options, a name of its own, and set run to count only first: it says how long it will take.",
+    "compare": "Four solvers on the flow network from the same noise, beside a run of 60 calls: pictures, error over "
+    f"calls, and a sentence that says what to use. {OWN}{SIZE} Then give reference_calls 200 and 32 samples or more, "
+    "and for a model that is no flow model karras for beta and dpm_solver_3m for flow_ab3.",
     "compare_grid": "From left to right ddim, dpmpp_2m and flow_ab3 with 6 calls each, and a reference with 100, all "
     f"from the same noise. {OWN}; on a model that is no flow model choose dpm_solver_3m and karras for flow_ab3 and "
     "sgm_uniform.",
@@ -82,7 +88,7 @@ def ui_node(name: str, node: Nodes, info: Nodes, order: int) -> Nodes:
     for each in names:
         kind, *rest = defined[each]
         settings = rest[0] if rest else {}
-        if linked(kind) or kind in WIDGETS:
+        if (linked(kind) or kind in WIDGETS) and not settings.get("forceInput"):
             choices = kind if linked(kind) else settings.get("options", [None])
             values.append(node["inputs"].get(each, settings.get("default", choices[0])))
             if settings.get("control_after_generate"):

@@ -316,6 +316,16 @@ def test_what_is_wrong_is_said_in_the_plot(page: Page) -> None:
     assert "rhoo" not in page.js("(id) => t.plot(id).innerText", id)
 
 
+def test_what_auto_takes_is_named_under_the_cfg_of_the_node(page: Page) -> None:
+    id = page.add(KSAMPLER)
+    for cfg, solver in ((7, "dpm_solver_2m"), (1, "dpm_solver_3m")):
+        page.set(id, cfg=cfg)
+        page.wait("([id, words]) => t.plot(id).innerText.includes(words)", [id, f"auto: {solver} \u00b7 auto: karras"])
+    page.expect(id, points=10)
+    page.set(id, sampler_name="dpmpp_2m", scheduler="karras")
+    page.wait("(id) => !t.plot(id).innerText.includes('auto: ')", id)
+
+
 def test_a_range_is_chosen(page: Page) -> None:
     id = page.add(KSAMPLER)
     page.expect(id, points=10, range="sd")

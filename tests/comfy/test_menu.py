@@ -120,6 +120,7 @@ def test_the_setting_is_read_at_import(setting: str, samplers: Any, schedules: b
     found, said = _in_host(NAMES, FEWSTEP_MENU=setting)
     assert [name for name in found["samplers"] if name.startswith("fewstep_")] == list(samplers)
     assert ("fewstep_time_quadratic" in found["schedulers"]) == schedules
+    assert ("fewstep_auto" in found["schedulers"]) == schedules
     assert "fewstep_karras" not in found["schedulers"]
     if setting == "none":
         assert "workflows that use a fewstep_... name in them are refused" in said
@@ -164,12 +165,13 @@ def test_schedules_from_the_menu_sample(tmp_path: Path) -> None:
 load(pack)
 import comfy.model_sampling as kinds
 made = type("Sampling", (kinds.ModelSamplingDiscrete, kinds.EPS), {})()
-print(json.dumps(comfy.samplers.calculate_sigmas(made, "fewstep_time_quadratic", 6).tolist()))
+names = "fewstep_time_quadratic", "fewstep_auto"
+print(json.dumps([comfy.samplers.calculate_sigmas(made, name, 6).tolist() for name in names]))
 """
-    levels = _in_host(code, FEWSTEP_MENU="schedules")[0]
-    assert len(levels) == 7
-    assert levels[-1] == 0.0
-    assert levels == sorted(levels, reverse=True)
+    for levels in _in_host(code, FEWSTEP_MENU="schedules")[0]:
+        assert len(levels) == 7
+        assert levels[-1] == 0.0
+        assert levels == sorted(levels, reverse=True)
 
 
 def test_two_copies_do_not_disturb_each_other_or_the_host(tmp_path_factory: pytest.TempPathFactory, stubs: str) -> None:

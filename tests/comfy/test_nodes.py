@@ -12,6 +12,7 @@ import pytest
 import torch
 from fewstep.demo.networks import load
 from fewstep.nodes.history import KEY
+from fewstep.samplers.auto import choose_schedule, choose_solver
 from harness import rms
 from safetensors.torch import load_file
 
@@ -84,25 +85,88 @@ def test_every_door_gives_the_same_latent(host: types.SimpleNamespace, run_graph
     }  # fmt: skip
     done = run_graph(graph)
     found = {name: latent(host, done, name) for name in ("node", "menu", "custom")}
-    found["python"] = python_door(network, scheduler)
+    found["python"] = python_door(network, scheduler, "dpmpp_3m", 2.0)
     worst = {name: rms(each - found["python"]) / rms(found["python"]) for name, each in found.items()}
     print(network, worst)
     assert max(worst.values()) <= 1e-5
 
 
-def python_door(network: str, scheduler: str) -> Tensor:
-    """SETTINGS on three pictures, by the Python package alone."""
-    y = torch.arange(3)
-    model = fewstep.wrap(
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+@pytest.mark.parametrize("network", ["vp", "flow"])
+def test_auto_is_the_same_in_every_door_and_is_named(
+    host: types.SimpleNamespace, run_graph: Run, network: str, cfg: float
+) -> None:
+    """The widgets' own choice on the node, in the menu, and for Sampler Custom, whose scheduler is told the cfg."""
+    auto = {"sampler_name": "auto", "scheduler": "auto", "cfg": cfg}
+    frame = fewstep.frame("ve" if network == "vp" else "flow")
+    solver = choose_solver(frame, 8, guidance=cfg).id
+    schedule = choose_schedule(frame, 8, guidance=cfg).id
+    graph = base(network, 3) | {
+        "node": ours(**auto),
+        "text": node("PreviewAny", source=["node", 2]),
+        "sigmas": node(
+            "FewstepScheduler", model=["demo", 0], scheduler="auto", steps=8, denoise=1.0, options=f"guidance={cfg}"
+        ),
+        "sampler": node("FewstepSampler", sampler_name="auto"),
+        "select": node("KSamplerSelect", sampler_name="fewstep_auto"),
+        **{
+            name: node(
+                "SamplerCustom", **WIRES, add_noise=True, noise_seed=1, cfg=cfg, sampler=[sampler, 0],
+                sigmas=["sigmas", 0],
+            )
+            for name, sampler in (("custom", "sampler"), ("menu", "select"))
+        },
+        **saved("node"), **saved("menu"), **saved("custom"),
+    }  # fmt: skip
+    done = run_graph(graph)
+    assert report(done).startswith(f"auto: {solver}\nauto: {schedule}\n{solver} on {frame.name}, 8 model calls")
+    python = python_door(network, "auto", "auto", cfg)
+    worst = {name: rms(latent(host, done, name) - python) / rms(python) for name in ("node", "menu", "custom")}
+    print(network, cfg, worst)
+    assert max(worst.values()) <= 1e-5
+
+
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+@pytest.mark.parametrize("network", ["vp", "flow"])
+def test_auto_makes_exactly_n_model_calls(host: types.SimpleNamespace, network: str, cfg: float) -> None:
+    """Counted in the network; the host asks for both conditions at once, or for one after the other."""
+    from fewstep.nodes import demo_host
+    from fewstep.nodes.ksampler import FewstepKSampler
+
+    model = demo_host.model(network)
+    wires = {"positive": demo_host.condition([1]), "negative": demo_host.condition([10])}
+    asked: list[float] = []
+    hook = model.model.diffusion_model.register_forward_pre_hook(lambda _, given: asked.append(float(given[1][0])))
+    for n, denoise in ((1, 1.0), (2, 1.0), (5, 1.0), (9, 1.0), (20, 1.0), (6, 0.4)):
+        asked.clear()
+        settings = SETTINGS | {"cfg": cfg, "sampler_name": "auto", "scheduler": "auto", "steps": n, "denoise": denoise}
+        given = {"samples": torch.zeros(1, 1, 32, 32)}
+        _, _, text = FewstepKSampler().sample(model, **settings, **wires, latent_image=given)["result"]
+        assert len(asked) in ({n} if cfg == 1.0 else {n, 2 * n})
+        assert len(set(asked)) == n, "a level is asked for once"
+        assert f"{n} model calls in" in text
+    hook.remove()
+
+
+def python_model(network: str, cfg: float, batch: int) -> Any:
+    """A demo network's denoiser for a batch with one condition each, without the host."""
+    y = torch.arange(batch)
+    return fewstep.wrap(
         load(network), "noise" if network == "vp" else "flow", label="rounded" if network == "vp" else None,
-        cond={"y": y}, uncond={"y": torch.full_like(y, 10)}, cond_scale=2.0,
+        cond={"y": y}, uncond={"y": torch.full_like(y, 10)}, cond_scale=cfg,
     )  # fmt: skip
+
+
+def python_door(network: str, scheduler: str, solver: str, cfg: float) -> Tensor:
+    """SETTINGS on three pictures, by the Python package alone."""
+    model = python_model(network, cfg, 3)
     frame = "ve" if network == "vp" else "flow"
-    sigmas = torch.tensor(fewstep.schedule(scheduler, 8, frame=frame)).float()
+    told = {"guidance": cfg}
+    sigmas = torch.tensor(fewstep.schedule(scheduler, 8, frame=frame, **told if scheduler == "auto" else {})).float()
     noise = torch.randn(3, 1, 32, 32, generator=torch.manual_seed(1))
     # the host's noise for a start at sigma_max
     x = noise * (torch.sqrt(1 + sigmas[0] ** 2) if network == "vp" else 1.0)
-    return fewstep.sample(model, x, sigmas, "dpmpp_3m", frame)
+    return fewstep.sample(model, x, sigmas, solver, frame, **told if solver == "auto" else {})
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])
@@ -137,7 +201,7 @@ def parts(cut: int, between: Graph | None = None, into: Any = None, **settings: 
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])
-@pytest.mark.parametrize("solver", ["dpmpp_3m", "deis_tab3", "dpm_solver_3s"])
+@pytest.mark.parametrize("solver", ["auto", "dpmpp_3m", "deis_tab3", "dpm_solver_3s"])
 def test_parts_of_a_run_are_the_run(host: types.SimpleNamespace, run_graph: Run, solver: str, network: str) -> None:
     """History and state travel in the latent, so that only the decoding of the whole differs: nothing at all."""
     settings = {"sampler_name": solver, "scheduler": "karras" if network == "vp" else "simple", "steps": 9}
@@ -146,6 +210,15 @@ def test_parts_of_a_run_are_the_run(host: types.SimpleNamespace, run_graph: Run,
     print(solver, network, rms(whole - second) / rms(whole))
     assert rms(whole - second) <= 1e-5 * rms(whole)
     assert "history carried over" in report(done)
+
+
+def test_parts_that_auto_chose_for_at_different_cfg_may_be_two_plans(run_graph: Run) -> None:
+    graph = base() | parts(4, sampler_name="auto", scheduler="auto", cfg=7.0)
+    assert "history carried over" in report(run_graph(graph))
+    graph["second"]["inputs"] |= {"cfg": 1.0}
+    assert "the plan of the first part was another one" in report(run_graph(graph))
+    graph["second"]["inputs"] |= {"options": "guidance=7"}
+    assert "history carried over" in report(run_graph(graph))
 
 
 def test_history_is_dropped_when_the_latent_was_changed(host: types.SimpleNamespace, run_graph: Run) -> None:
@@ -286,6 +359,25 @@ def test_image_to_image_makes_exactly_n_calls(run_graph: Run, network: str) -> N
 
 
 @pytest.mark.parametrize("network", ["vp", "flow"])
+def test_the_report_says_where_the_error_is_made(run_graph: Run, network: str) -> None:
+    """As `fewstep.report` says it; a part of a run, and one that adds noise, make no such error alone."""
+    graph = base(network, 3) | {
+        "whole": ours(steps=8),
+        "text": node("PreviewAny", source=["whole", 2]),
+        "part": ours(steps=8, end_at_step=4, return_with_leftover_noise="enable"),
+        "part text": node("PreviewAny", source=["part", 2]),
+        "noisy": ours(sampler_name="dpmpp_2m_sde"),
+        "noisy text": node("PreviewAny", source=["noisy", 2]),
+    }
+    done = run_graph(graph)
+    said = report(done).split("\n\n")[-1].splitlines()
+    assert said[0].endswith("error of the lower order in each step, as at the end (median of 3)")
+    assert len(said) == 10, "a line for each call, and a sentence"
+    assert "of the error" in said[-1] or "the most error" in said[-1]
+    assert "error of the lower order" not in report(done, "part text") + report(done, "noisy text")
+
+
+@pytest.mark.parametrize("network", ["vp", "flow"])
 def test_inpainting_keeps_what_the_mask_leaves_out(host: types.SimpleNamespace, run_graph: Run, network: str) -> None:
     graph = base(network, 2, "bag") | {
         "first": ours(),
@@ -405,6 +497,8 @@ def test_nested_latents_of_sound_and_picture(host: types.SimpleNamespace) -> Non
         ({"options": "start=3s"}, "options: start: unknown value for option 'start' '3s'"),
         ({"options": "sigma_min=20"}, "options: sigma_min is 20"),
         ({"sampler_name": "dpmpp_3s", "cfg_pp": True}, "cfg_pp: dpmpp_3s makes 3 calls per step"),
+        ({"sampler_name": "auto", "cfg_pp": True}, "cfg_pp: auto may choose a solver that begins"),
+        ({"options": "guidance=2"}, "options: 'guidance' is an option of auto; here there are"),
         ({"latent_image": ["small", 0]}, "latent_image: the demo networks draw 32x32 latents, got"),
     ],
 )

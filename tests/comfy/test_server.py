@@ -87,7 +87,7 @@ def test_an_api_workflow_gives_the_latent_of_the_python_door(server: Any, networ
     entry = server.finish(base(network, 3) | {"sample": ours(scheduler=scheduler)} | saved("sample"))
     (found,) = entry["outputs"]["save sample"]["latents"]
     latent = load_file(server.base / "output" / found["subfolder"] / found["filename"])["latent_tensor"]
-    python = python_door(network, scheduler)
+    python = python_door(network, scheduler, "dpmpp_3m", 2.0)
     assert rms(latent - python) <= 1e-5 * rms(python)
 
 
@@ -116,6 +116,30 @@ def test_a_sampler_node_tells_the_page_the_levels_it_ran_on(listener: Any) -> No
     assert status == 200
     assert answer["sigma"] == plot["sigma"]
     assert answer["order_of"] == plot["order_of"]
+
+
+def test_the_page_is_told_what_auto_took(listener: Any) -> None:
+    """At cfg 7 by the node and by the sampler, whose scheduler knows no cfg."""
+    graph = base("flow") | {
+        "whole": ours(sampler_name="auto", scheduler="auto", cfg=7.0, steps=5, seed=21),
+        "kept": node("SaveLatent", samples=["whole", 0], filename_prefix="auto"),
+        "7": node("FewstepSampler", sampler_name="auto"),
+        "sigmas": node("FewstepScheduler", model=["demo", 0], scheduler="auto", steps=5, denoise=1.0),
+        "sample": node(
+            "SamplerCustom", **WIRES, add_noise=True, noise_seed=21, cfg=7.0, sampler=["7", 0], sigmas=["sigmas", 0]
+        ),
+    }
+    how, events = listener.run(pictures(graph))
+    assert how == "execution_success", events[-1]
+    outputs = {data["node"]: data["output"] for event, data in events if event == "executed"}
+    assert outputs["whole"]["fewstep_plot"][0]["chosen"] == ["auto: flow_ab2", "auto: sgm_uniform"]
+    assert outputs["sigmas"]["fewstep_plot"][0]["chosen"] == ["auto: beta"]
+    (told,) = [data["plot"] for event, data in events if event == "fewstep.plot"]
+    assert (told["chosen"], told["total"]) == (["auto: flow_ab2"], 5)
+    # and before the run the page is answered the same
+    body = {"sampler_name": "auto", "scheduler": "auto", "steps": 5, "cfg": 7.0, "range": "flow"}
+    status, answer = listener.server.post("/fewstep/plan", body)
+    assert (status, answer["chosen"]) == (200, ["auto: flow_ab2", "auto: sgm_uniform"])
 
 
 def test_nodes_give_the_page_their_plots(listener: Any) -> None:
@@ -164,6 +188,8 @@ GOOD = {"sampler_name": "dpmpp_3m", "scheduler": "karras", "steps": 10}
         (GOOD | {"denoise": 0.0}, 200),
         (GOOD | {"denoise": float("nan")}, 400),
         (GOOD | {"sampler_name": []}, 400),
+        ({"sampler_name": "auto", "scheduler": "auto", "cfg": 7.0}, 200),
+        (GOOD | {"cfg": "7"}, 400),
         (GOOD | {"solver_options": {"start": []}}, 400),
         (GOOD | {"range": {}}, 400),
         (GOOD | {"range": "seen-000000000000"}, 200),

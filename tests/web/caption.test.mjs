@@ -11,11 +11,19 @@ const PLOT = {
 
 test("an assumed range, and an assumed schedule, are said to be so", () => {
   assert.deepEqual(caption(PLOT, null), {
-    calls: "3 model calls \u00b7 order 2", range: "assumed: SD 1.5",
+    calls: "3 model calls \u00b7 order 2", chosen: "", range: "assumed: SD 1.5",
     title: "3 model calls \u00b7 order 2\nassumed: SD 1.5\na note\ndpmpp_2m last=denoise",
   });
   assert.match(caption(PLOT, "beta, 10 calls").calls, /assumed: beta, 10 calls$/);
   assert.equal(caption({ ...PLOT, range: { id: "seen-1", label: "ve", assumed: false } }, null).range, "ve");
+});
+
+test("what was chosen has a line of its own", () => {
+  const said = caption({ ...PLOT, chosen: ["auto: dpmpp_2m", "auto: flow_shift (shift=1.5)"] }, null);
+  assert.equal(said.calls, "3 model calls \u00b7 order 2");
+  assert.equal(said.chosen, "auto: dpmpp_2m \u00b7 auto: flow_shift (shift=1.5)");
+  assert.equal(said.title.split("\n")[1], said.chosen);
+  assert.equal(caption({ ...PLOT, chosen: [] }, null).chosen, "");
 });
 
 test("a schedule has no order", () => {

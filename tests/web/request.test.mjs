@@ -18,6 +18,56 @@ test("a KSampler asks with its own widgets, and not with those that change no pl
   assert.equal(certain, true);
 });
 
+test("cfg is told where something is left to auto", () => {
+  for (const change of [{ sampler_name: "auto" }, { scheduler: "auto" }, { sampler_name: "auto", scheduler: "auto" }]) {
+    const node = makeNode("FewstepKSampler", { ...KSAMPLER, ...change }, ["FLOAT"]);
+    const other = makeNode("SomeMath", {}, [], ["FLOAT"]);
+    node.inputs[0].widget = { name: "cfg" };
+    const graph = makeGraph([node, other]);
+    assert.equal(REQUESTS.FewstepKSampler(node).body.cfg, 5);
+    assert.equal(REQUESTS.FewstepKSampler(node).certain, true);
+    connect(graph, other, 0, node, 0);
+    assert.equal(REQUESTS.FewstepKSampler(node).assumed, "cfg 5");
+  }
+});
+
+test("a sampler left to auto goes by the cfg of what it is linked to, its schedule by none", () => {
+  const sampler = makeNode("FewstepSampler", { sampler_name: "auto", eta: 0 }, [], ["SAMPLER"]);
+  const levels = makeNode("FewstepScheduler", { scheduler: "auto", steps: 7, denoise: 1, options: "" }, [], ["SIGMAS"]);
+  const run = makeNode("SamplerCustom", { cfg: 7 }, ["MODEL", "SAMPLER", "SIGMAS"]);
+  const graph = makeGraph([sampler, levels, run]);
+  const alone = REQUESTS.FewstepSampler(sampler);
+  assert.deepEqual(alone.body.solver_options, { eta: 0, guidance: 1 });
+  assert.equal(alone.assumed, "beta, 10 calls, cfg 1");
+  connect(graph, sampler, 0, run, 1);
+  assert.equal(REQUESTS.FewstepSampler(sampler).assumed, "beta, 10 calls");
+  connect(graph, levels, 0, run, 2);
+  const { body, assumed } = REQUESTS.FewstepSampler(sampler);
+  assert.deepEqual(body, {
+    sampler_name: "auto", cfg_pp: undefined, solver_options: { eta: 0, guidance: 7 }, scheduler: "auto", steps: 7,
+    denoise: 1, options: "",
+  });
+  assert.equal(assumed, null);
+  run.widgets[0].value = 0;
+  assert.equal(REQUESTS.FewstepSampler(sampler).body.solver_options.guidance, 1);
+  sampler.widgets[0].value = "dpmpp_2m";
+  assert.deepEqual(REQUESTS.FewstepSampler(sampler).body.solver_options, { eta: 0 });
+});
+
+test("a guider has the cfg, or none that can be seen", () => {
+  const sampler = makeNode("FewstepSampler", { sampler_name: "auto" }, [], ["SAMPLER"]);
+  const run = makeNode("SamplerCustomAdvanced", {}, ["NOISE", "GUIDER", "SAMPLER", "SIGMAS"]);
+  const guider = makeNode("CFGGuider", { cfg: 3 }, [], ["GUIDER"]);
+  const basic = makeNode("BasicGuider", {}, [], ["GUIDER"]);
+  const graph = makeGraph([sampler, run, guider, basic]);
+  connect(graph, sampler, 0, run, 2);
+  assert.equal(REQUESTS.FewstepSampler(sampler).assumed, "beta, 10 calls, cfg 1");
+  connect(graph, guider, 0, run, 1);
+  assert.deepEqual(REQUESTS.FewstepSampler(sampler).body.solver_options, { guidance: 3 });
+  connect(graph, basic, 0, run, 1);
+  assert.deepEqual(REQUESTS.FewstepSampler(sampler).body.solver_options, { guidance: 1 });
+});
+
 test("a part of a run is only known to the run itself", () => {
   for (const change of [{ start_at_step: 3 }, { end_at_step: 5 }, { add_noise: "disable" }]) {
     assert.equal(REQUESTS.FewstepKSampler(makeNode("FewstepKSampler", { ...KSAMPLER, ...change })).certain, false);

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from conftest import checkout
-from doors import SOURCE, difference, python_door
+from doors import SOURCE, answer, difference, python_door
+from fewstep import run
 from fewstep.a1111.words import sampler_label, schedule_label
 from fewstep.samplers.schedules import schedules
 from fewstep.samplers.solvers import solver
-from harness import FIXED, still
+from harness import FIXED, made_profile, still
 from test_doors import TOLERANCE, levels
 from webui_host import Host, alwayson, kind_of
 
@@ -87,8 +88,16 @@ def test_schedules(host: Host, flow: str, id: str) -> None:
 
 def test_automatic_is_right_on_flow(host: Host, flow: str) -> None:
     picture = host.picture(sampler_name="Fewstep Flow AB3", scheduler="Automatic", steps=6)
-    assert picture.parameters["Schedule type"] == "Fewstep Beta"
+    assert picture.parameters["Schedule type"] == "Fewstep Auto"
     assert next(call["sigma"] for call in host.calls()) == 1.0
+
+
+@pytest.mark.parametrize("cfg", [1.0, 7.0])
+def test_auto_makes_each_call(host: Host, flow: str, cfg: float) -> None:
+    picture = host.picture(sampler_name="Fewstep Auto", scheduler="Automatic", steps=6, cfg_scale=cfg)
+    taken = "flow_ab3 on beta" if cfg == 1.0 else "flow_ab2 on sgm_uniform"
+    assert picture.parameters["Fewstep auto"] == taken
+    assert len(host.calls()) == 6
 
 
 def test_levels_that_are_wrong_on_flow_are_refused(host: Host, flow: str) -> None:
@@ -97,6 +106,18 @@ def test_levels_that_are_wrong_on_flow_are_refused(host: Host, flow: str) -> Non
     assert answer.status == 422
     assert "flow levels lie in 0..1" in answer.body["detail"]
     assert not host.calls()
+
+
+def test_a_profile(host: Host, flow: str) -> None:
+    """Of flow from 1 to 0, whatever the model's shift: its levels are its own."""
+    plan = made_profile("flow").plan(7)
+    host.run(SOURCE + "\nprobe.answer = answer")
+    asked: dict[str, Any] = {"sampler_name": "Fewstep Flow AB3", "steps": 7}
+    host.picture(**asked, **alwayson({"profile": "flow"}))  # tests/conftest.py has saved it
+    assert host.sigmas() == pytest.approx([call.level.host for call in plan], rel=1e-6)  # float32 in the host
+    assert difference(host.tensor("last"), run(plan, answer, host.tensor("first"))) < TOLERANCE
+    refused = host.refusal(**asked, **alwayson({"profile": "ve"}))
+    assert (refused.status, "made for frame 've', but the model's is 'flow'" in refused.body["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("id", ["flow_ab3", "dpmpp_2m", "deis_tab3"])

@@ -27,7 +27,7 @@ if not hasattr(door, "unwatched"):
     door.unwatched = door.make_plan
     def make_plan(*args):
         probe.plan = door.unwatched(*args)
-        probe.asked.append({**probe.plan.options, "thresholding": args[3].bound})
+        probe.asked.append({**probe.plan.options, "thresholding": door.request.of(args[3]).bound})
         return probe.plan
     door.make_plan = make_plan
 probe.asked = []
@@ -55,7 +55,7 @@ def test_defaults_write_nothing(host: Host) -> None:
     [("paper", "2s", "on", "regular"), ({"variant": "paper", "start": "2s", "final": "on", "last": "regular"},)],
 )
 def test_arguments_by_position_and_by_name(host: Host, arguments: tuple[Any, ...]) -> None:
-    picture = host.picture(sampler_name=LABEL, steps=6, **alwayson(*arguments))
+    picture = host.picture(sampler_name=LABEL, scheduler="Karras", steps=6, **alwayson(*arguments))
     assert settled(host) == {"variant": "paper", "start": "2s", "final": "on", "last": "regular"}
     found = {key: value for key, value in picture.parameters.items() if key.startswith("Fewstep ")}
     assert found == {

@@ -19,6 +19,7 @@ from fewstep.a1111.words import sampler_label, schedule_label
 from fewstep.samplers.menu import menu
 from fewstep.samplers.schedules import schedules
 from fewstep.samplers.solvers import solver
+from harness import made_profile
 from PIL import Image
 from webui_host import Host
 from webui_page import CHROMIUM, LONG, Page
@@ -160,7 +161,7 @@ def test_words_and_labels_follow_the_sampler(page: Page) -> None:
     page.says(page.own("meanings"), "how n calls become blocks")
     page.until(lambda: labels(page)["start"] == "start (unused)", "start is marked")
     unused = [name for name, label in labels(page).items() if label.endswith("(unused)")]
-    used = {option.name for option in solver("dpmpp_2s").options} | {"thresholding"}
+    used = {option.name for option in solver("dpmpp_2s").options} | {"thresholding", "profile"}
     assert unused == [each.name for each in fields() if each.name not in used]
     page.choose(page.at("sampling"), "Fewstep DEIS tAB3")
     page.says(page.own("words"), "polynomial of degree 3")
@@ -302,6 +303,34 @@ def test_an_infotext_is_pasted(page: Page) -> None:
     assert page.value(page.at("sampling")) == "Fewstep DPM++ 3M"
     assert page.value(page.at("scheduler")) == "Karras"
     assert {each.name: page.value(page.own(each.name)) for each in fields()} == expected
+
+
+def test_a_profile_is_found_drawn_run_and_pasted(page: Page) -> None:
+    profile, name = page.own("profile"), "made later"
+    assert name not in page.listed(profile)
+    made = made_profile("ve")
+    file = made.save(f"profile:{name}")
+    try:
+        page.page.click(page.own("profiles_refresh"))
+        page.until(lambda: name in page.listed(profile), "the list is read again")
+        page.paste(infotext("Fewstep DPM-Solver 23"))
+        page.choose(profile, name)
+        page.says(page.own("words"), f"Profile {name} in the place of DPM-Solver 23")
+        page.show_plan()
+        page.says(page.own("told"), "no plan of 6 calls; it has 5, 7")
+        page.type(page.at("steps"), 7)
+        shown(page, 7)
+        assert f"Fewstep profile: {name}" in page.generate()
+        assert page.host.sigmas() == pytest.approx([call.level.host for call in made.plan(7)], rel=1e-6)  # float32
+        page.paste(infotext("Fewstep DPM++ 3M"))
+        assert page.value(profile) == "none"
+        page.paste(infotext("Fewstep DPM++ 3M", profile=name))
+        assert page.value(profile) == name
+    finally:
+        file.unlink()
+    page.paste(infotext("Fewstep DPM++ 3M", profile="nobody"))
+    assert page.value(profile) == "nobody"
+    page.says(page.own("words"), "unknown profile")
 
 
 def test_the_plot_has_our_axes_once_and_makes_a_grid(page: Page) -> None:

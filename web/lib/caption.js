@@ -1,15 +1,18 @@
 // The words under a plot.
 
-/** {calls, range, title}: the line with the calls, the line with the range of levels, and what a pointer is shown.
- * `assumed` says what else the plot takes for granted, or is null. */
+/** {calls, chosen, range, title}: the line with the calls, that with what was chosen for the person ("" where nothing
+ * was), the line with the range of levels, and what a pointer is shown. `assumed` says what else the plot takes for
+ * granted, or is null. */
 export function caption(plot, assumed) {
   const range = plot.range.assumed ? `assumed: ${plot.range.label}` : plot.range.label;
-  if (!plot.lam?.length) return { calls: plot.empty ?? "no model call", range, title: range };
+  if (!plot.lam?.length) return { calls: plot.empty ?? "no model call", chosen: "", range, title: range };
   const calls = [countOf(plot)];
   if (plot.order != null) calls.push(`order ${plot.order}`);
   if (assumed) calls.push(`assumed: ${assumed}`);
   const said = calls.join(" \u00b7 ");
-  return { calls: said, range, title: [said, range, ...(plot.notes ?? []), settings(plot)].filter(Boolean).join("\n") };
+  const chosen = (plot.chosen ?? []).join(" \u00b7 ");
+  const title = [said, chosen, range, ...(plot.notes ?? []), settings(plot)].filter(Boolean).join("\n");
+  return { calls: said, chosen, range, title };
 }
 
 /** How many calls this node makes, and of how many where it makes only a part of them. */

@@ -15,6 +15,16 @@ export function scheduleOf(sampler) {
   return null;
 }
 
+/** The node whose widget `cfg` guides a sampler: the one that it is linked to, or its guider; or null. */
+export function guiderOf(sampler) {
+  for (const target of targets(sampler.graph, sampler.outputs?.[0]?.links)) {
+    const input = (target.inputs ?? []).find((each) => each.type === "GUIDER");
+    const guider = input ? originOf(target.graph, input.link) : target;
+    if (guider?.widgets?.some((widget) => widget.name === "cfg")) return guider;
+  }
+  return null;
+}
+
 /** The widget that gives a linked input its value: a primitive node's, or that of the subgraph's node; null if none. */
 export function widgetBehind(graph, id, far = FARTHEST) {
   const link = far > 0 && graph ? linkOf(graph, id) : null;

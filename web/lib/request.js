@@ -1,10 +1,12 @@
 // What POST /fewstep/plan is asked for a node: its widgets, and for a sampler those of the schedule it is linked to.
-import { scheduleOf } from "./links.js";
+import { guiderOf, scheduleOf } from "./links.js";
 import { computed, values } from "./values.js";
 
 /** Drawn under a sampler whose schedule is not known. */
 export const ASSUMED = { scheduler: "beta", steps: 10 };
 const ASSUMED_TEXT = `${ASSUMED.scheduler}, ${ASSUMED.steps} calls`;
+/** What goes by the guidance; nothing else is asked again when cfg changes. */
+const AUTO = "auto";
 
 const SCHEDULE = ["scheduler", "steps", "denoise", "options"];
 const PART = ["start_at_step", "end_at_step", "add_noise", "return_with_leftover_noise"];
@@ -19,8 +21,9 @@ const SAMPLE = ["sampler_name", ...SCHEDULE, ...PART, "cfg_pp"];
 export const REQUESTS = {
   FewstepKSampler(node) {
     const own = values(node);
-    const assumed = guessed(node, SAMPLE, own);
-    return { body: pick(own, SAMPLE), assumed, certain: assumed === null && isWhole(own) };
+    const names = own.sampler_name === AUTO || own.scheduler === AUTO ? [...SAMPLE, "cfg"] : SAMPLE;
+    const assumed = guessed(node, names, own);
+    return { body: pick(own, names), assumed, certain: assumed === null && isWhole(own) };
   },
 
   FewstepScheduler(node) {
@@ -31,12 +34,13 @@ export const REQUESTS = {
 
   FewstepSampler(node) {
     const { sampler_name, cfg_pp, ...solver_options } = values(node);
-    const solver = { sampler_name, cfg_pp, solver_options };
-    const fallback = { body: { ...solver, ...ASSUMED }, assumed: ASSUMED_TEXT };
+    const guidance = sampler_name === AUTO ? guidanceOf(node) : { options: {}, assumed: null };
+    const solver = { sampler_name, cfg_pp, solver_options: { ...solver_options, ...guidance.options } };
+    const fallback = { body: { ...solver, ...ASSUMED }, assumed: joined(ASSUMED_TEXT, guidance.assumed) };
     const source = scheduleOf(node);
     if (source === null) return { ...fallback, certain: false };
     const schedule = values(source);
-    const assumed = guessed(source, SCHEDULE, schedule);
+    const assumed = joined(guessed(source, SCHEDULE, schedule), guidance.assumed);
     const found = { body: { ...solver, ...pick(schedule, SCHEDULE) }, assumed, certain: false };
     // other packs add schedules to the host's menu: the sampler runs on them, though no plan can be drawn beforehand
     return source.comfyClass === "BasicScheduler" ? { ...found, fallback } : found;
@@ -48,7 +52,20 @@ function pick(from, names) {
 }
 
 function guessed(node, names, own) {
-  return computed(node, names).map((name) => `${name} ${own[name]}`).join(", ") || null;
+  return joined(...computed(node, names).map((name) => `${name} ${own[name]}`));
+}
+
+/** {options, assumed}: the option of a solver that goes by the cfg of the node that guides it. Less than 1 is none. */
+function guidanceOf(node) {
+  const guider = guiderOf(node);
+  if (guider === null) return { options: { guidance: 1 }, assumed: "cfg 1" };
+  const own = values(guider);
+  return { options: { guidance: Math.max(own.cfg, 1) }, assumed: guessed(guider, ["cfg"], own) };
+}
+
+/** What there is of some words, or null. */
+function joined(...words) {
+  return words.filter(Boolean).join(", ") || null;
 }
 
 /** Whether a later part may stand alone, its history dropped, only the run itself knows. */
