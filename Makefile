@@ -21,7 +21,7 @@ WEBUI_STAMP := $(VENV)/.webui-requirements-installed
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-comfy test-webui check docs bench bench-exact bench-networks bench-cost bench-defaults bench-tune bench-page clean
+.PHONY: setup demo test test-comfy test-webui check docs bench bench-exact bench-networks bench-cost bench-defaults bench-tune bench-quality bench-claims bench-page clean
 
 setup: $(STAMP)
 
@@ -67,9 +67,9 @@ docs: setup
 	$(PY) tests/make_locale.py
 
 # hours on two cores; the page is made from what they leave in benchmarks/results
-bench: bench-exact bench-networks bench-tune bench-page
+bench: bench-exact bench-networks bench-tune bench-quality bench-claims bench-page
 
-bench-exact bench-networks bench-cost bench-defaults bench-tune bench-page: bench-%: setup
+bench-exact bench-networks bench-cost bench-defaults bench-tune bench-quality bench-claims bench-page: bench-%: setup
 	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
 
 clean:
