@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ class Classifier(nn.Module):
         super().__init__()
         widths = (1, 32, FEATURES, FEATURES)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths[1:])
         self.classes = nn.Linear(FEATURES, 10)

@@ -33,7 +33,7 @@ def frechet_of_moments(mean: Tensor, covariance: Tensor, other_mean: Tensor, oth
 
 
 def resampled(sets: Sequence[Tensor], statistic: Callable[..., float], seed: int = 0) -> Tensor:
-    """`statistic(*sets)` on RESAMPLED draws with replacement; all sets [N, ...] are drawn alike, so pairs stay pairs."""
+    """`statistic(*sets)` on RESAMPLED draws with replacement; all sets are drawn alike, so pairs stay pairs."""
     generator = torch.Generator().manual_seed(seed)
     count = len(sets[0])
     found = []

@@ -66,7 +66,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
                 f"{number(cell[what])} ± {number(cell[f'{what}_se'], 1)}" if cell else "not measured" for cell in cells
             )
             lines.append([f"`{solver}`", {"median": "distance", "frechet": "Fréchet"}[what], *values])
-    chosen = ", ".join(f"{row['chosen']} at {row['calls']}" for row in measured if row["chosen"])
+    chosen = "; ".join(f"{row['chosen']} at {row['calls']}" for row in measured if row["chosen"])
     body = table(["solver", "", *(f"{n} calls" for n in calls)], lines)
     return f"{body}\n\n`auto` takes {chosen}." if chosen else body
 

@@ -19,7 +19,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from ..samplers.plan import Plan
 from ..samplers.run import Memory, run
 from .classifier import features
 from .frechet import frechet, resampled, standard_error
-from .results import get, put
+from .results import put
 
 Tensor = torch.Tensor
 CALLS = (5, 8, 10, 15, 20, 50)
@@ -244,7 +243,8 @@ def rows(where: Setting, calls: Sequence[int], stochastic: bool) -> Iterator[dic
     found = {last: features(pictures) for last, pictures in ends.items()}
     apart = (half - ends[own][: few.count]).double().square().mean((1, 2, 3)).sqrt()
     yield {
-        "solver": "converged", "calls": CONVERGED, "count": where.count, "half_calls": HALF, "half_median": _median(apart),
+        "solver": "converged", "calls": CONVERGED, "count": where.count, "half_calls": HALF,
+        "half_median": _median(apart),
         "half_frechet": frechet(features(half), found[own][: few.count]),
         "pixels_std": float(ends[own].double().std(0).square().mean().sqrt()),
         **{f"floor_{key}": value for key, value in floor(found[own]).items()},
