@@ -270,9 +270,7 @@ def _rk45(n: int) -> float | None:
         least = None
         for exponent in range(0, -22, -1):
             try:
-                result = fewstep.adaptive(
-                    problem.model("ve"), x, sigmas, "rk45", "ve", rtol=2.0**exponent, max_calls=n
-                )
+                result = fewstep.adaptive(problem.model("ve"), x, sigmas, "rk45", "ve", rtol=2.0**exponent, max_calls=n)
             except fewstep.NotConvergedError:
                 break
             least = median_error(result.x, exact)
@@ -305,9 +303,8 @@ def deis_and_others(_: bool) -> Iterator[Row]:
         yield {
             "claim": f"tAB-, rhoAB- and rhoRK-DEIS are better than {name} at 5 to 50 calls",
             "source": "arXiv 2204.13902, experiments",
-            "measured": f"error of {name} against the best DEIS, each on its best levels of "
-            f"{', '.join(fast if name.startswith('Fast') else _LEVELS)}: "
-            + "; ".join(cells),
+            "measured": f"error of {name} against the best DEIS on mixtures, both on the best of {', '.join(_LEVELS)} "
+            f"(FastDPM of {', '.join(fast)}): " + "; ".join(cells),
             "shown": _verdict(cases),
         }
     yield _against_ddpm()
@@ -327,9 +324,7 @@ def _distribution(solver: str, levels: str, n: int) -> float:
     """Fréchet distance of the states themselves to the exact moments, mean over the problems."""
     sigmas, found = fewstep.schedule(levels, n, frame="ve", end=_END), []
     for problem in _JUDGE:
-        x = fewstep.run(
-            fewstep.plan(solver, sigmas, "ve"), problem.model("ve"), problem.start("ve", sigmas[0], _DRAWN)
-        )
+        x = fewstep.run(fewstep.plan(solver, sigmas, "ve"), problem.model("ve"), problem.start("ve", sigmas[0], _DRAWN))
         found.append(frechet_of_moments(*moments(x), *_moments(problem, sigmas[-1])))
     return sum(found) / len(found)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -60,13 +61,17 @@ def classifier() -> Classifier:
 @torch.inference_mode()
 def features(pictures: Tensor) -> Tensor:
     """[N, FEATURES] in float64 of pictures [N, 1, 32, 32], clamped to [-1, 1] as they would be shown."""
-    pieces = pictures.float().clamp(-1.0, 1.0).split(250)
-    return torch.cat([classifier().features(piece) for piece in pieces]).double()
+    shown = pictures.float().clamp(-1.0, 1.0)
+    return torch.cat([classifier().features(piece) for piece in _pieces(shown, 250)]).double()
+
+
+def _pieces(rows: Tensor, size: int) -> Iterator[Tensor]:
+    return (rows[i : i + size] for i in range(0, len(rows), size))
 
 
 def _accuracy(net: Classifier, pictures: Tensor, classes: Tensor) -> float:
     with torch.inference_mode():
-        answers = torch.cat([net(piece).argmax(1) for piece in pictures.split(250)])
+        answers = torch.cat([net(piece).argmax(1) for piece in _pieces(pictures, 250)])
     return float((answers == classes).double().mean())
 
 
@@ -85,7 +90,7 @@ def main() -> None:
     total = given.epochs * (len(pictures) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=total)
     for epoch in range(given.epochs):
-        for rows in torch.randperm(len(pictures))[: total // given.epochs * _BATCH].split(_BATCH):
+        for rows in _pieces(torch.randperm(len(pictures))[: total // given.epochs * _BATCH], _BATCH):
             loss = functional.cross_entropy(net(pictures[rows]), classes[rows])
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)

@@ -19,10 +19,10 @@ def text(found: dict[str, Any], _: Path) -> str:
     return f"""## The papers' claims, measured again
 
 On exact mixtures and, where it was cheap, on the VP demo network; the papers' own networks and data are not here, so a
-"no" says what this measurement shows and no more. {count['yes']} are shown, {count['partly']} partly,
-{count['no']} not. Ratios are geometric means, in brackets the least and the largest of the problems (different seeds).
+"no" says what this measurement shows and no more. {count["yes"]} are shown, {count["partly"]} partly,
+{count["no"]} not. Ratios are geometric means, in brackets the least and the largest of the problems (different seeds).
 Calls, solvers and levels are in each row. `make bench-claims`.
 
 {body}
 
-{measured_on(next(iter(found.values()))['made'])}"""
+{measured_on(next(iter(found.values()))["made"])}"""
