@@ -66,6 +66,8 @@ def _verdict(cases: Iterable[bool]) -> str:
 
 def _ratio(mine: Sequence[float], other: Sequence[float]) -> str:
     ratios = [a / b for a, b in zip(mine, other, strict=True)]
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
     return f"{_mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
@@ -468,8 +470,7 @@ def main() -> None:
         for row in CLAIMS[name](not given.no_network):
             rows.append(row)
             print(f"[{row['shown']}] {row['claim']}: {row['measured']}", flush=True)
-        if rows:
-            put("claims", name, rows)
+            put("claims", name, rows)  # after each, so that a run that is stopped leaves what it has
 
 
 if __name__ == "__main__":
