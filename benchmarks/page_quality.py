@@ -24,10 +24,16 @@ for `auto`, on one grid (Karras for the VP network, beta for the flow network). 
 independent sets have by chance, which is the floor given (two disjoint halves). ± is the standard error of a bootstrap
 over pictures. SDE runs (eta 1) follow one Brownian path whatever the number of calls. `make bench-quality`."""
     ]
-    panels = {name: lines for name, group in groups.items() if (lines := _lines(group["rows"]))}
-    if panels:
-        lines_plot(panels, images / "bench-quality.png", ("model calls", "median RMS distance"))
-        parts.append("![Distance to the converged samples over model calls](img/bench-quality.png)")
+    for network in dict.fromkeys(name.partition(",")[0] for name in groups):
+        panels = {
+            name: lines
+            for name, group in groups.items()
+            if name.startswith(f"{network},") and (lines := _lines(group["rows"]))
+        }
+        if panels:
+            image = f"bench-quality-{network}.png"
+            lines_plot(panels, images / image, ("model calls", "median RMS distance"))
+            parts.append(f"![Distance to the converged samples of the {network} network](img/{image})")
     for name, group in groups.items():
         parts += [f"### {name}", _about(group["rows"]), _table(group["rows"])]
     if tests:
