@@ -22,7 +22,7 @@ export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test test-comfy test-webui check docs clean
-.PHONY: bench bench-exact bench-networks bench-tune bench-cost bench-sde bench-defaults bench-page
+.PHONY: bench bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-defaults bench-page
 
 setup: $(STAMP)
 
@@ -68,9 +68,9 @@ docs: setup
 	$(PY) tests/make_locale.py
 
 # hours on two cores; the page is made from what they leave in benchmarks/results
-bench: bench-exact bench-networks bench-tune bench-cost bench-sde bench-page
+bench: bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-page
 
-bench-exact bench-networks bench-tune bench-cost bench-sde bench-defaults bench-page: bench-%: setup
+bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-defaults bench-page: bench-%: setup
 	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
 
 clean:

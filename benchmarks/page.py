@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import page_cost, page_exact, page_networks, page_readme, page_sde, page_tune
+from . import page_claims, page_cost, page_exact, page_networks, page_quality, page_readme, page_sde, page_tune
 from .results import get
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +19,8 @@ PARTS: Mapping[str, Callable[[dict[str, Any], Path], str]] = {
     "exact": page_exact.text,
     "networks": page_networks.text,
     "tune": page_tune.text,
+    "quality": page_quality.text,
+    "claims": page_claims.text,
     "cost": page_cost.text,
     "sde": page_sde.text,
 }

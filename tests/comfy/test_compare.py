@@ -211,7 +211,7 @@ def test_a_profile_is_compared_with_the_others(
         ("# nothing", "settings: no settings to compare"),
         ("dpmp_2m karras 5", "settings: setting 'dpmp_2m karras 5': unknown solver 'dpmp_2m'; did you mean 'dpmpp_2m'"),
         ("dpmpp_2m karras", "settings: setting 'dpmpp_2m karras': expected 'SOLVERS SCHEDULES CALLS"),
-        ("profile:none 5", "settings: setting 'profile:none 5': there is no profile at"),
+        ("profile:nobody 5", "settings: setting 'profile:nobody 5': there is no profile at"),
         ("dpmpp_2m_sde karras 5", "settings: setting 'dpmpp_2m_sde karras 5': dpmpp_2m_sde adds noise"),
         ("nonsense\nrk45 karras 5", "settings: 2 faults: "),
     ],
