@@ -190,6 +190,7 @@ def main() -> None:
             group = f"transfer {frame}"
             for what, rows in transfer(frame, calls):
                 found += kept(group, what, rows)
+                put("tune", group, found)  # hours: what is there is kept
         elif given.networks:
             group = f"network {frame}"
             for guidance in map(float, given.guidance.split(",")):
