@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .page_parts import failures, lines_plot, measured_on, table
+from .sde import CALLS, DIRECTIONS, MEAN, SAMPLES, SETS, WIDTH
 
 _CLASSES = ("VE to 0", "VE to sigma_min", "flow 1 to 0")
 #: what the plot shows, at eta 1
@@ -18,19 +19,19 @@ _SHOWN = (
 def text(found: dict[str, Any], images: Path) -> str:
     """From the results; its plot goes to `images`."""
     parts = [
-        """## Stochastic solvers: error of the law of the samples
+        f"""## Stochastic solvers: error of the law of the samples
 
 On Gaussian data a sampler is a linear map of its start and its noises, so the mean and the variance of what it draws
 are had exactly, by unit vectors in their place (`benchmarks/sde.py`); nothing is sampled. Below is the relative error
-of the variance: negative, and samples vary too little. Data N(0.4, 0.5^2), the exact model; ours and k-diffusion's on
-the same levels (karras on VE, sgm_uniform on flow), diffusers on its own. A sampler that spends two calls on a step
-takes half the steps. `make bench-sde`."""
+of the variance: negative, and samples vary too little. Data N({MEAN}, {WIDTH}^2), the exact model; ours and
+k-diffusion's on the same levels (karras on VE, sgm_uniform on flow), diffusers on its own. A sampler that spends two
+calls on a step takes half the steps. `make bench-sde`."""
     ]
     gaussian = {name: found[f"Gaussian, {name}"]["rows"] for name in _CLASSES if f"Gaussian, {name}" in found}
     if gaussian:
         lines_plot(
             {name: _lines(rows) for name, rows in gaussian.items()}, images / "bench-sde.png",
-            ("model calls", "|relative error of the variance|, eta 1"), (6, 8, 12, 24, 48),
+            ("model calls", "|relative error of the variance|, eta 1"), CALLS,
         )  # fmt: skip
         parts.append("![Error of the variance over model calls](img/bench-sde.png)")
     for name, rows in gaussian.items():
@@ -44,11 +45,11 @@ takes half the steps. `make bench-sde`."""
     drawn = [name for name in found if name.startswith("mixture")]
     if drawn:
         parts.append(
-            """### Mixtures
+            f"""### Mixtures
 
-Wasserstein distance of samples to the data's law, over 32 fixed directions in which that law is known: mean over four
-sets of 8192 samples. True samples are as far as the first line says; what is within a few of their standard errors
-(last digits, in brackets) cannot be told from them."""
+Wasserstein distance of samples to the data's law, over {DIRECTIONS} fixed directions in which that law is known: mean
+over {SETS} sets of {SAMPLES} samples. True samples are as far as the first line says; what is within a few of the
+standard errors (in brackets) of it cannot be told from them."""
         )
     for name in drawn:
         rows = found[name]["rows"]

@@ -38,8 +38,8 @@ CLASSES: dict[str, tuple[str, int | str, str]] = {
 }
 #: of the Gaussian data, for each number
 MEAN, WIDTH = 0.4, 0.5
-MIXTURES = (PROBLEMS[1], PROBLEMS[4])
-SETS, SAMPLES, DIRECTIONS = 4, 8192, 32
+MIXTURES = (PROBLEMS[0], PROBLEMS[3])
+SETS, SAMPLES, DIRECTIONS = 4, 4096, 32
 
 #: noise(a, b, like) between two host levels
 Noise = Callable[[float, float, Tensor], Tensor]
