@@ -42,8 +42,8 @@ published plan that tuning had to beat and would have kept: above 1 its choice w
     if transfers:
         parts += [
             "### Used elsewhere than tuned for",
-            "Tuned at guidance 4 on the first five classes; used as the row says, on 16 pictures: tuned/untuned, and "
-            "tuned/published in brackets.",
+            "Tuned at guidance 4 on the first five classes; used as the row says, on 16 pictures: tuned/untuned, and\n"
+            "tuned/published in brackets. The networks take 32x32 pixels alone, so there is no other resolution.",
             _transfers(transfers),
         ]
     parts.append(measured_on(next(iter(found.values()))["made"]))

@@ -22,6 +22,7 @@ import fewstep
 import torch
 
 from ..demo.models import denoiser
+from ..demo.networks import IMAGE_SIZE
 from ..samplers.noise_range import NoiseRange
 from ..samplers.plan import Plan
 from ..samplers.profile import Profile
@@ -115,8 +116,8 @@ def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator
     return _rows((profile, time.process_time() - since), model, fresh, ends, frame)
 
 
-def _pictures(name: str, count: int, seed: int, size: int = 32) -> Tensor:
-    noise = torch.randn(count, 1, size, size, generator=torch.Generator().manual_seed(seed))
+def _pictures(name: str, count: int, seed: int) -> Tensor:
+    noise = torch.randn(count, 1, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed))
     return fewstep.frame(name).level(RANGES[name][0]).sigma * noise
 
 
@@ -134,14 +135,14 @@ def _tuned_network(name: str, guidance: float, calls: Sequence[int], classes: Se
 
 
 def _on_fresh(
-    tuned: Tuned, name: str, guidance: float, classes: Sequence[int], count: int = _PICTURES, size: int = 32
+    tuned: Tuned, name: str, guidance: float, classes: Sequence[int], count: int = _PICTURES
 ) -> Iterator[Row]:
     """The rows of a profile on fresh pictures, by a teacher of 320 calls."""
 
     def model(x: Tensor, sigma: Tensor) -> Tensor:
         return denoiser(name, [classes[i % len(classes)] for i in range(len(x))], guidance)(x, sigma)
 
-    fresh = _pictures(name, count, 1, size)
+    fresh = _pictures(name, count, 1)
     ends = fewstep.run(teacher_plan(NoiseRange(fewstep.frame(name), *RANGES[name]), 320), model, fresh)
     return _rows(tuned, model, fresh, ends, name)
 
@@ -152,13 +153,12 @@ def network(name: str, guidance: float, calls: Sequence[int]) -> Iterator[Row]:
 
 
 def transfer(name: str, calls: Sequence[int]) -> Iterator[tuple[str, Iterator[Row]]]:
-    """(what differs, rows) for a profile of guidance 4 and the first five classes, used elsewhere."""
+    """(what differs, rows) for a profile of guidance 4 and the first five classes; the networks have one resolution."""
     tuned = _tuned_network(name, 4.0, calls, range(5))
     yield "the same, other seeds", _on_fresh(tuned, name, 4.0, range(5), 16)
     yield "the other five classes", _on_fresh(tuned, name, 4.0, range(5, 10), 16)
     yield "guidance 2", _on_fresh(tuned, name, 2.0, range(5), 16)
     yield "guidance 6", _on_fresh(tuned, name, 6.0, range(5), 16)
-    yield "40x40 pixels", _on_fresh(tuned, name, 4.0, range(5), 16, 40)
 
 
 def kept(group: str, name: str, rows: Iterable[Row]) -> list[Row]:
