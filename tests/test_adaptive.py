@@ -421,11 +421,13 @@ def test_an_impossible_tolerance_ends(id: str, options: dict[str, Any]) -> None:
 
     model = Counted(dice)
     with pytest.raises(NotConvergedError, match=r"found no step from sigma .* within its tolerance: .* raise them"):
+        # a tolerance that answers at random cannot meet, however short the step
         fewstep.adaptive(model, torch.ones(2, 3), [10.0, 0.1], id, rtol=1e-12, atol=0.0, **options)
     assert len(model.asked) < 200
     # a smooth model, a tolerance below rounding
     inner, x, levels = problem("ve", 2)
     with pytest.raises(NotConvergedError, match="at most 500"):
+        # what is asked for is beyond 500 calls in float64; it is not the test's own tolerance
         fewstep.adaptive(inner, x, levels, id, rtol=1e-13, max_calls=500, **options)
     if id in PAIRS:
         with pytest.raises(NotConvergedError, match="found no step"):

@@ -18,7 +18,7 @@ from exact import CONDITION, exact_model, sample
 from fewstep.samplers.level import as_float32
 from fewstep.samplers.profile import Profile
 from fewstep.samplers.task import Task, split
-from test_frames import IDS, KINDS
+from test_frames import IDS, KINDS, in_this_host
 from test_nodes import WIRES, base, latent, node, python_model, refusal, report, saved
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("data")]
@@ -190,10 +190,7 @@ def made(patcher: Any, steps: int = 4, **inputs: Any) -> Any:
 @pytest.mark.parametrize(("kind", "settings", "frame"), KINDS, ids=IDS)
 def test_every_kind_of_model(host: types.SimpleNamespace, kind: str, settings: Graph, frame: str) -> None:
     """Tuned on the model's own range; the sampler then meets its own levels, and gives what the plan gives."""
-    import comfy.model_base
-
-    if not hasattr(comfy.model_base.ModelType, kind):
-        pytest.skip(f"this host has no {kind}")
+    in_this_host(kind)
     patcher = exact_model(denoise, kind, settings)
     by_hand(patcher)
     sampler, sigmas, _ = made(patcher)
