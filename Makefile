@@ -18,11 +18,14 @@ COMFYUI_PYTHON ?= $(COMFY_VENV)/bin/python
 # the tests inside A1111, Forge or reForge: WEBUI_PATH names a checkout, WEBUI_PYTHON the interpreter of its environment
 WEBUI_STAMP := $(VENV)/.webui-requirements-installed
 
+# the parts of the evidence, each a module of benchmarks/
+BENCHES := exact networks network_peers tune quality claims cost sde
+
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test test-comfy test-webui check docs clean
-.PHONY: bench bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-defaults bench-page
+.PHONY: bench $(BENCHES:%=bench-%) bench-defaults bench-page
 
 setup: $(STAMP)
 
@@ -67,11 +70,12 @@ docs: setup
 	$(PY) . list schedules --markdown > docs/schedules.md
 	$(PY) tests/make_locale.py
 
-# hours on two cores; the page is made from what they leave in benchmarks/results
-bench: bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-page
+# hours on two cores; the page is made from what they leave in benchmarks/results. COMFYUI_PATH and WEBUI_PATH: the hosts'
+# samplers too; DATA: the folder of Fashion-MNIST's files (Debian has them as dataset-fashion-mnist), for its test set
+bench: $(BENCHES:%=bench-%) bench-page
 
-bench-exact bench-networks bench-tune bench-quality bench-claims bench-cost bench-sde bench-defaults bench-page: bench-%: setup
-	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$*
+$(BENCHES:%=bench-%) bench-defaults bench-page: bench-%: setup
+	PYTHONPATH=$(PACKAGE) $(PY) -m fewstep.benchmarks.$* $(if $(filter quality,$*),$(DATA:%=--data %))
 
 clean:
 	rm -rf $(VENV) $(COMFY_VENV) out build dist *.egg-info

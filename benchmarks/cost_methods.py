@@ -14,7 +14,8 @@ import torch
 
 from ..samplers.level import Level
 from .hosts import HOSTS, as_model, comfy
-from .peers import BETAS, k_diffusion, quiet
+from .peer_samplers import k_diffusion
+from .peers import BETAS, quiet
 
 Tensor = torch.Tensor
 #: answers x0, or noise where diffusers asks

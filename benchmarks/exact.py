@@ -1,11 +1,12 @@
-"""Error over model calls on exact problems: every deterministic solver of ours, auto, and what others offer.
+"""Error over model calls on exact problems: our deterministic solvers, auto and tuned plans, and what others offer.
 
     make bench-exact      or python -m fewstep.benchmarks.exact [--set judge] [--classes "flow 1 to 0"] [--calls 5 8]
 
-For each class (VE to 0, VE to sigma_min, flow 1 to 0) and number of calls: all solvers, their variants, starts and last
-steps on all schedules, the peers of `peers.py`, and `auto`. Its rules were made on the problems of the set `make`;
-those of `judge` made none, and are what is recorded. About an hour on one core. Levels that begin lower than the class
-are left out: their start states would know more of the picture.
+For each class (VP to 0, VP to sigma_min, flow 1 to 0) and number of calls: all solvers, their variants, starts and last
+steps on all schedules, the peers of `peers.py` (ComfyUI's and Forge's samplers among them where COMFYUI_PATH and
+WEBUI_PATH name checkouts), `auto`, and a plan tuned for each problem. The rules of auto were made on the problems of
+the set `make`; those of `judge` made none, and are what is recorded. About an hour on one core. Levels that begin lower
+than the class are left out: their start states would know more of the picture.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,12 +23,20 @@ import fewstep
 import torch
 
 from ..samplers.auto import choose_schedule, choose_solver
-from .peers import Peer, peers
+from ..samplers.plan import Plan
+from .peer import Peer
+from .peers import peers
 from .problems import PROBLEMS, Mixture
 from .results import put
+from .tune import RANGES
 
 CALLS = (5, 6, 8, 10, 12, 15, 20, 25, 50)
-SAMPLES = 48
+#: of the noise, and samples of each
+SEEDS, SAMPLES = (0, 1, 2), 48
+#: samples that a plan is tuned on, and the seed of their noise
+_TUNED_ON, _TUNING_SEED = 256, 9
+#: to which plans are tuned: a third of the calls of the truth that tuning knows
+_TUNED_CALLS = 40
 SETS = {
     "make": PROBLEMS,
     "judge": tuple(
@@ -37,10 +47,10 @@ SETS = {
         )
     ),
 }  # fmt: skip
-#: class -> (frame, end)
+#: class -> (frame, end). VP: the levels of Stable Diffusion, with states as hosts keep them, x0 + sigma noise
 CLASSES: Mapping[str, tuple[str, int | str]] = {
-    "VE to 0": ("ve", 0),
-    "VE to sigma_min": ("ve", "sigma_min"),
+    "VP to 0": ("ve", 0),
+    "VP to sigma_min": ("ve", "sigma_min"),
     "flow 1 to 0": ("flow", 0),
 }
 #: options of schedules that are tried beside their defaults
@@ -73,8 +83,9 @@ def _solvers(frame: str, end: int | str) -> Iterator[tuple[str, dict[str, Any]]]
             yield id, {name: value for name, value in named if value is not None}
 
 
-#: of a method on a problem: median and root mean square over the samples
-Errors = tuple[float, float]
+#: [problems, seeds, 2]: of a method, the median and the root mean square over a seed's samples
+Errors = torch.Tensor
+MEDIAN, RMS = 0, 1
 
 
 class Class:
@@ -86,45 +97,75 @@ class Class:
         self._first, self._last = sigmas[0], sigmas[-1]
         self._exact: dict[tuple[int, float, float], tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def ours(self, solver: str, levels: str, n: int, options: dict[str, Any], of_levels: dict[str, float]) -> Any:
+    def ours(self, solver: str, levels: str, n: int, options: dict[str, Any], of_levels: dict[str, Any]) -> Errors:
         """The errors on each problem; ValueError where the two do not go together."""
         sigmas = fewstep.schedule(levels, n, frame=self.frame, end=self.end, **of_levels)
-        plan = fewstep.plan(solver, sigmas, self.frame, **options)
-        return self._errors(sigmas[0], sigmas[-1], lambda problem, x: fewstep.run(plan, problem.model(self.frame), x))
+        return self._of_plans(itertools.repeat(fewstep.plan(solver, sigmas, self.frame, **options)))
 
-    def theirs(self, peer: Peer, n: int) -> Any:
+    def theirs(self, peer: Peer, n: int) -> Errors:
         """The same for a peer, and whatever it raises."""
         ready, frame = peer.make(n), fewstep.frame(self.frame)
 
         def run(problem: Mixture, x: torch.Tensor) -> torch.Tensor:
+            asked = 0
+
             def model(x: torch.Tensor, sigma: float) -> torch.Tensor:
+                nonlocal asked
+                asked += 1
                 level = frame.level(sigma)
                 return problem.denoise(x, level.alpha, level.sigma)
 
-            return ready.run(model, x)
+            found = ready.run(model, x)
+            if asked > n:
+                raise ValueError(f"makes {asked} calls when asked for {n}")
+            return found
 
-        return self._errors(ready.first, ready.last, run)
+        return self._errors(ready.first, ready.last, (partial(run, problem) for problem in self.problems))
 
-    def _errors(self, first: float, last: float, run: Callable[[Mixture, torch.Tensor], torch.Tensor]) -> list[Errors]:
+    def tuned(self, calls: Sequence[int]) -> dict[int, Errors]:
+        """{number of calls: errors of the plans that are tuned for each problem}, on noise that tuning never saw."""
+        end = "zero" if self.end == 0 else "sigma_min"
+        low = self._last or RANGES[self.frame][1]
+        profiles = [
+            fewstep.tune(
+                problem.model(self.frame), problem.start(self.frame, self._first, _TUNED_ON, _TUNING_SEED), calls,
+                frame=self.frame, sigma_max=self._first, sigma_min=low, end=end, teacher_last="regular",
+            )
+            for problem in self.problems
+        ]  # fmt: skip
+        return {n: self._of_plans(profile.entries[n].plan for profile in profiles) for n in calls}
+
+    def _of_plans(self, plans: Iterable[Plan]) -> Errors:
+        """Of a plan for each problem, all from and to the same levels."""
+        paired = list(zip(plans, self.problems, strict=False))
+        levels = paired[0][0].levels
+        last = paired[0][0].calls[-1].target.host
+        return self._errors(
+            levels[0].host, last,
+            (partial(fewstep.run, plan, problem.model(self.frame)) for plan, problem in paired),
+        )  # fmt: skip
+
+    def _errors(self, first: float, last: float, runs: Iterable[Callable[[torch.Tensor], torch.Tensor]]) -> Errors:
         if first < 0.99 * self._first or abs(last - self._last) > 0.01 * self._last:
             raise ValueError(f"goes from sigma {first:g} to {last:g}, the class from {self._first:g} to {self._last:g}")
         found = []
-        for problem in self.problems:
+        for problem, run in zip(self.problems, runs, strict=True):
             x, exact = self._solved(problem, first, last)
-            errors = (run(problem, x) - exact).square().mean(1)
-            found.append((float(errors.sqrt().median()), float(errors.mean().sqrt())))
-        if not all(math.isfinite(rms) for _, rms in found):
+            errors = (run(x) - exact).square().mean(1).view(len(SEEDS), SAMPLES)
+            found.append(torch.stack([errors.sqrt().median(1).values, errors.mean(1).sqrt()], 1))
+        out = torch.stack(found)
+        if not bool(out.isfinite().all()):
             raise FloatingPointError("ends in NaN or inf")
-        return found
+        return out
 
     def _solved(self, problem: Mixture, first: float, last: float) -> tuple[torch.Tensor, torch.Tensor]:
         key = (problem.seed, round(first, 9), round(last, 9))
         if key not in self._exact:
-            x = problem.start(self.frame, first, SAMPLES)
+            x = torch.cat([problem.start(self.frame, first, SAMPLES, seed) for seed in SEEDS])
             self._exact[key] = x, problem.exact(x, self.frame, [first, last])[-1]
         return self._exact[key]
 
-    def methods(self) -> Iterator[tuple[str, str, str, Callable[[int], Any]]]:
+    def methods(self) -> Iterator[tuple[str, str, str, Callable[[int], Errors]]]:
         """(library, solver, levels with options, errors of n calls) of everything that is compared."""
         for id, options in _solvers(self.frame, self.end):
             for levels, of_levels in _schedules(self.frame):
@@ -134,49 +175,89 @@ class Class:
             yield peer.library, peer.solver, peer.levels, partial(self.theirs, peer)
 
 
-def _mean(errors: list[Errors], which: int = 0) -> float:
-    """Geometric mean over the problems of the medians, or of the root mean squares."""
-    return math.exp(sum(math.log(each[which]) for each in errors) / len(errors))
+def _mean(errors: Errors, which: int = MEDIAN) -> torch.Tensor:
+    """Of each seed: geometric mean over the problems."""
+    return errors[..., which].log().mean(0).exp()
 
 
-def measured(where: Class, n: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(auto beside the best of all; each solver on its best levels, the best first, failed ones with their reason)."""
-    best: dict[tuple[str, str], tuple[str, list[Errors]]] = {}
-    failed: dict[tuple[str, str], str] = {}
-    own = [math.inf] * len(where.problems)
-    for library, solver, levels, errors in where.methods():
-        key = (library, solver)
-        try:
-            found = errors(n)
-        except Exception as error:  # a peer may raise anything
-            failed.setdefault(key, f"{type(error).__name__}: {error}"[:200])
-            continue
-        own = [min(least, median) for least, (median, _) in zip(own, found, strict=True)]
-        if key not in best or _mean(found) < _mean(best[key][1]):
-            best[key] = levels, found
-    rows = [
-        {"calls": n, "library": key[0], "solver": key[1], "levels": levels, "median": _mean(found),
-         "rms": _mean(found, 1)}
-        for key, (levels, found) in best.items()
-    ]  # fmt: skip
-    rows.sort(key=lambda row: row["median"])
-    rows += [
-        {"calls": n, "library": key[0], "solver": key[1], "failed": reason}
-        for key, reason in failed.items()
-        if key not in best
-    ]
-    auto = where.ours("auto", "auto", n, {}, {})
-    frame = fewstep.frame(where.frame)
-    theirs = next(row for row in rows if row["library"] != "fewstep" and "median" in row)
-    named = "{library} {solver}, {levels}".format_map
-    return {
-        "calls": n,
-        "chosen": f"{choose_solver(frame, n, where.end == 0)} on {choose_schedule(frame, n, where.end == 0)}",
-        "median": _mean(auto), "rms": _mean(auto, 1), "ratio": _mean(auto) / rows[0]["median"],
-        "rms_ratio": _mean(auto, 1) / min(row["rms"] for row in rows if "rms" in row),
-        "worst": max(median / least for (median, _), least in zip(auto, own, strict=True)),
-        "best": named(rows[0]), "others": named(theirs), "others_ratio": _mean(auto) / theirs["median"],
-    }, rows  # fmt: skip
+def _one(of_seeds: torch.Tensor) -> float:
+    """Geometric mean over the seeds."""
+    return float(of_seeds.log().mean().exp())
+
+
+def _figure(name: str, of_seeds: torch.Tensor) -> dict[str, Any]:
+    """The mean over the seeds, and the least and the largest of them."""
+    return {name: _one(of_seeds), f"{name}_spread": [float(of_seeds.min()), float(of_seeds.max())]}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A solver's errors on the levels that suit it best by one of the two measures."""
+
+    library: str
+    solver: str
+    levels: str
+    errors: Errors
+
+    def __str__(self) -> str:
+        return f"{self.library} {self.solver}, {self.levels}"
+
+
+class Measured:
+    """Everything of a class that is compared, at one number of calls."""
+
+    def __init__(self, where: Class, n: int) -> None:
+        self.calls = n
+        #: by each measure {(library, solver): its best}
+        self.best: dict[int, dict[tuple[str, str], Found]] = {MEDIAN: {}, RMS: {}}
+        self._failed: dict[tuple[str, str], str] = {}
+        own = torch.full((len(where.problems),), math.inf, dtype=torch.float64)
+        for library, solver, levels, errors in where.methods():
+            key = (library, solver)
+            try:
+                found = Found(library, solver, levels, errors(n))
+            except Exception as error:  # a peer may raise anything
+                self._failed.setdefault(key, f"{type(error).__name__}: {error}"[:200])
+                continue
+            own = torch.minimum(own, found.errors[..., MEDIAN].log().mean(1).exp())
+            for which, best in self.best.items():
+                if key not in best or _one(_mean(found.errors, which)) < _one(_mean(best[key].errors, which)):
+                    best[key] = found
+        #: [problems] of each, the least median that anything has
+        self.own = own
+
+    def ranked(self, which: int, others: bool = False) -> list[Found]:
+        """The best first; of others: all but ours."""
+        found = [each for each in self.best[which].values() if not (others and each.library == "fewstep")]
+        return sorted(found, key=lambda each: _one(_mean(each.errors, which)))
+
+    def solvers(self) -> list[dict[str, Any]]:
+        """A row for each solver, the best first by the median; failed ones with their reason."""
+        rows: list[dict[str, Any]] = []
+        for each in self.ranked(MEDIAN):
+            by_rms = self.best[RMS][each.library, each.solver]
+            rows.append(
+                {"calls": self.calls, "library": each.library, "solver": each.solver, "levels": each.levels,
+                 **_figure("median", _mean(each.errors)), "rms_levels": by_rms.levels,
+                 **_figure("rms", _mean(by_rms.errors, RMS))}
+            )  # fmt: skip
+        for key, reason in self._failed.items():
+            if key not in self.best[MEDIAN]:
+                rows.append({"calls": self.calls, "library": key[0], "solver": key[1], "failed": reason})
+        return rows
+
+    def beside(self, errors: Errors) -> dict[str, Any]:
+        """Errors of `auto` or of tuned plans beside the best of all, and of others, with the same noise."""
+        row: dict[str, Any] = {"calls": self.calls}
+        for which, word in ((MEDIAN, "median"), (RMS, "rms")):
+            mine, prefix = _mean(errors, which), "" if which == MEDIAN else "rms_"
+            best, other = self.ranked(which)[0], self.ranked(which, others=True)[0]
+            row |= {
+                **_figure(word, mine),
+                **_figure(f"{prefix}ratio", mine / _mean(best.errors, which)), f"{prefix}best": str(best),
+                **_figure(f"{prefix}others_ratio", mine / _mean(other.errors, which)), f"{prefix}others": str(other),
+            }  # fmt: skip
+        return {**row, "worst": float((errors[..., MEDIAN].log().mean(1).exp() / self.own).max())}
 
 
 def main() -> None:
@@ -188,20 +269,27 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in args.classes:
         where = Class(name, SETS[args.set])
-        chosen, solvers = [], []
+        frame = fewstep.frame(where.frame)
+        tuned = where.tuned([n for n in args.calls if n <= _TUNED_CALLS])
+        rows: dict[str, list[dict[str, Any]]] = {"auto": [], "tuned": [], "solvers": []}
         for n in args.calls:
-            auto, rows = measured(where, n)
-            chosen.append(auto)
-            solvers += rows
+            measured, to_zero = Measured(where, n), where.end == 0
+            chosen = f"{choose_solver(frame, n, to_zero)} on {choose_schedule(frame, n, to_zero)}"
+            auto = {**measured.beside(where.ours("auto", "auto", n, {}, {})), "chosen": chosen}
+            rows["auto"].append(auto)
+            rows["solvers"] += measured.solvers()
+            if n in tuned:
+                rows["tuned"].append(measured.beside(tuned[n]))
             print(
                 f"{name}, {n} calls: auto / best {auto['ratio']:.2f} (RMS {auto['rms_ratio']:.2f}), "
                 f"/ best of others {auto['others_ratio']:.2f}, "
-                f"worst problem / its own best {auto['worst']:.2f}; best: {auto['best']}",
+                f"worst problem / its own best {auto['worst']:.2f}; best: {auto['best']}"
+                + (f"; tuned / best {rows['tuned'][-1]['ratio']:.2f}" if n in tuned else ""),
                 flush=True,
             )
         if args.set == "judge":
-            put("exact", f"{name}: auto", chosen)
-            put("exact", f"{name}: solvers", solvers)
+            for part, found in rows.items():
+                put("exact", f"{name}: {part}", found)
 
 
 if __name__ == "__main__":

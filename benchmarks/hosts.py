@@ -23,6 +23,10 @@ from .alone import alone
 class CONST:
     """Of a flow model, by which ComfyUI's samplers tell it from others."""
 
+    def percent_to_sigma(self, percent: float) -> float:
+        """Of a model without a shift."""
+        return 1.0 - percent
+
 
 class PredictionFlux:
     """The same in Forge."""
@@ -58,8 +62,14 @@ def forge() -> ModuleType:
     return alone("k_diffusion.sampling", _path("WEBUI_PATH") / "k_diffusion", stand_ins)
 
 
-#: library -> its module of samplers
+#: library -> its module of samplers, and the variable that names its checkout
 HOSTS: dict[str, Callable[[], ModuleType]] = {"ComfyUI": comfy, "Forge": forge}
+PATHS = {"ComfyUI": "COMFYUI_PATH", "Forge": "WEBUI_PATH"}
+
+
+def given_hosts() -> dict[str, Callable[[], ModuleType]]:
+    """Those of HOSTS whose checkout is named."""
+    return {library: module for library, module in HOSTS.items() if os.environ.get(PATHS[library])}
 
 
 def as_model(call: Callable[..., Any], flow: bool = False) -> Any:
@@ -81,12 +91,12 @@ def as_model(call: Callable[..., Any], flow: bool = False) -> Any:
 def host_versions() -> dict[str, str]:
     """{host: version} of those that are given; kept with the results."""
     found = {}
-    for library, variable, file, pattern in (
-        ("ComfyUI", "COMFYUI_PATH", "comfyui_version.py", r'__version__ = "([^"]+)"'),
-        ("Forge", "WEBUI_PATH", "modules_forge/forge_version.py", r"version = '([^']+)'"),
+    for library, file, pattern in (
+        ("ComfyUI", "comfyui_version.py", r'__version__ = "([^"]+)"'),
+        ("Forge", "modules_forge/forge_version.py", r"version = '([^']+)'"),
     ):
-        path = Path(os.environ.get(variable, "")) / file
-        if os.environ.get(variable) and path.exists():
+        path = Path(os.environ.get(PATHS[library], "")) / file
+        if os.environ.get(PATHS[library]) and path.exists():
             match = re.search(pattern, path.read_text())
             found[library] = match[1] if match else "unknown"
     return found

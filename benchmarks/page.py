@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS: Mapping[str, Callable[[dict[str, Any], Path], str]] = {
     "exact": page_exact.text,
     "networks": page_networks.text,
+    "network_peers": page_networks.peers_text,
     "tune": page_tune.text,
     "quality": page_quality.text,
     "claims": page_claims.text,
@@ -40,7 +41,7 @@ def page(images: Path) -> str:
 
 def readme() -> str:
     """The README with its lines on benchmarks."""
-    return page_readme.put((ROOT / "README.md").read_text(), page_readme.text(get("exact"), get("tune")))
+    return page_readme.put((ROOT / "README.md").read_text(), page_readme.text(get("exact")))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The page's part on exact problems: auto beside the best, and errors over model calls."""
+"""The page's part on exact problems: auto and tuned plans beside the best, and errors over model calls."""
 
 from __future__ import annotations
 
@@ -8,62 +8,106 @@ from typing import Any
 from .exact import CLASSES
 from .page_parts import lines_plot, measured_on, number, table
 
-#: how many of a library's solvers the plot shows, by their error at 8 calls
-_SHOWN = {"fewstep": 3, "diffusers": 2, "k-diffusion": 2}
+#: the order of the table of all solvers is that of their errors at so many calls
 _AT = 8
+#: what most people use today, in the plot beside the best of each library
+_USUAL = ("k-diffusion", "sample_dpmpp_2m")
 
 
 def text(found: dict[str, Any], images: Path) -> str:
     """From the results; its plot goes to `images`."""
-    parts = [
-        """## Exact problems: error over model calls, and auto
-
-Eight Gaussian mixtures of 8 to 32 dimensions that made no rule (`benchmarks/exact.py` has their seeds), 48 samples of
-each, against solutions to 12 digits. Compared are all deterministic solvers of ours with their variants, starts and
-last steps on all schedules, diffusers' schedulers on their own levels, and k-diffusion's samplers on all of our
-schedules. Levels that begin lower than the class are left out: their start would know more of the picture. A method's
-error at a number of calls is the geometric mean over the problems of the median over samples, on the levels that suit
-it best; `auto` is one table of rules for all. `make bench-exact`."""
-    ]
     classes = [name for name in CLASSES if f"{name}: auto" in found]
+    given = list(dict.fromkeys(row["library"] for row in found[f"{classes[0]}: solvers"]["rows"]))
+    parts = [
+        f"""## Exact problems: error over model calls, auto and tuned plans
+
+Eight Gaussian mixtures of 8 to 32 dimensions that made no rule (`benchmarks/exact.py` has their seeds), three seeds of
+noise with 48 samples each, against solutions to 12 digits. VP: the levels of Stable Diffusion, from sigma 14.6 to 0 or
+to 0.029. Compared are {_listed(given)}: all deterministic solvers of ours with their variants, starts and last steps
+on all schedules, diffusers' schedulers on their own levels, and the samplers of the others on all of our schedules.
+Levels that begin lower than the class are left out: their start would know more of the picture. The error of a method
+is the geometric mean over the problems of the median over samples (or of their root mean square), each method on the
+levels that suit it best at that number of calls and by that measure; in brackets the least and the largest of the
+three seeds. `auto` is one table of rules for all; a tuned plan is fitted to each problem, on noise of its own.
+`make bench-exact`.""",
+    ]
     lines_plot({name: _lines(found, name) for name in classes}, images / "bench-exact.png", ("model calls", "error"))
     parts.append("![Error over model calls on exact problems](img/bench-exact.png)")
     for name in classes:
-        parts += [f"### {name}", _auto(found[f"{name}: auto"]["rows"]), _solvers(found[f"{name}: solvers"]["rows"])]
-        failed = _failed(found[f"{name}: solvers"]["rows"])
+        rows = {part: found[f"{name}: {part}"]["rows"] for part in ("auto", "tuned", "solvers")}
+        parts += [f"### {name}", _auto(rows["auto"]), _tuned(rows["tuned"])]
+        for measure, title in (("median", "medians"), ("rms", "root mean squares")):
+            body = _solvers(rows["solvers"], measure)
+            parts.append(f"<details><summary>All solvers, {title}</summary>\n\n{body}\n\n</details>")
+        failed = _failed(rows["solvers"])
         parts += [failed] if failed else []
     parts.append(measured_on(found[f"{classes[-1]}: auto"]["made"]))
     return "\n\n".join(parts)
 
 
+def _listed(libraries: list[str]) -> str:
+    return f"{', '.join(libraries[:-1])} and {libraries[-1]}"
+
+
+def others(rows: list[dict[str, Any]]) -> str:
+    """The libraries beside ours of a table of solvers, in words."""
+    return _listed(sorted({row["library"] for row in rows} - {"fewstep"}, key=str.lower))
+
+
+def _with_spread(row: dict[str, Any], name: str) -> str:
+    low, high = (f"{value:.2f}" for value in row[f"{name}_spread"])
+    return f"{row[name]:.2f} ({low}..{high})"
+
+
 def _auto(rows: list[dict[str, Any]]) -> str:
-    head = ["calls", "auto takes", "error", "auto/best", "by RMS", "auto/best of others", "worst problem", "best"]
+    head = [
+        "calls", "auto takes", "error", "auto/best", "by RMS", "auto/best of others", "by RMS", "worst problem", "best",
+        "best of others",
+    ]  # fmt: skip
     return table(
         head,
         (
             [
-                row["calls"], f"`{row['chosen']}`", number(row["median"]), f"{row['ratio']:.2f}",
-                f"{row['rms_ratio']:.2f}", f"{row['others_ratio']:.2f}", f"{row['worst']:.1f}", row["best"],
+                row["calls"], f"`{row['chosen']}`", number(row["median"]), _with_spread(row, "ratio"),
+                _with_spread(row, "rms_ratio"), _with_spread(row, "others_ratio"),
+                _with_spread(row, "rms_others_ratio"), f"{row['worst']:.1f}", row["best"], row["others"],
             ]
             for row in rows
         ),
     )  # fmt: skip
 
 
-def _solvers(rows: list[dict[str, Any]]) -> str:
-    """Errors of every solver at each number of calls, in the order at `_AT`."""
+def _tuned(rows: list[dict[str, Any]]) -> str:
+    head = ["calls", "error of tuned plans", "tuned/best", "by RMS", "tuned/best of others", "by RMS", "worst problem"]
+    return table(
+        head,
+        (
+            [
+                row["calls"], number(row["median"]), _with_spread(row, "ratio"), _with_spread(row, "rms_ratio"),
+                _with_spread(row, "others_ratio"), _with_spread(row, "rms_others_ratio"), f"{row['worst']:.2f}",
+            ]
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def _solvers(rows: list[dict[str, Any]], measure: str) -> str:
+    """Errors of every solver at each number of calls, in the order at `_AT`, and how far a seed is from their mean."""
     calls = sorted({row["calls"] for row in rows})
-    errors = {(row["library"], row["solver"], row["calls"]): row for row in rows if "median" in row}
+    errors = {(row["library"], row["solver"], row["calls"]): row for row in rows if measure in row}
     keys = dict.fromkeys((library, solver) for library, solver, _ in errors)
-    at = {key: errors.get((*key, _AT), {}).get("median", float("inf")) for key in keys}
-    ranked = sorted(keys, key=lambda key: at[key])
+    at = {key: errors.get((*key, _AT), {}).get(measure, float("inf")) for key in keys}
+    named = "levels" if measure == "median" else "rms_levels"
     lines = []
-    for library, solver in ranked:
-        cells = [errors.get((library, solver, n)) for n in calls]
-        levels = errors.get((library, solver, _AT), {}).get("levels", "")
-        lines.append([library, f"`{solver}`", *(number(cell["median"]) if cell else "" for cell in cells), levels])
-    body = table(["library", "solver", *calls, f"levels at {_AT}"], lines)
-    return f"<details><summary>All solvers, each on its best levels</summary>\n\n{body}\n\n</details>"
+    for library, solver in sorted(keys, key=lambda key: at[key]):
+        own = [errors.get((library, solver, n)) for n in calls]
+        apart = max(
+            abs(value / row[measure] - 1.0) for row in own if row is not None for value in row[f"{measure}_spread"]
+        )
+        levels = errors.get((library, solver, _AT), {}).get(named, "")
+        cells = (number(row[measure]) if row else "" for row in own)
+        lines.append([library, f"`{solver}`", *cells, f"{100 * apart:.0f} %", levels])
+    return table(["library", "solver", *calls, "seeds within", f"levels at {_AT}"], lines)
 
 
 def _failed(rows: list[dict[str, Any]]) -> str:
@@ -74,15 +118,19 @@ def _failed(rows: list[dict[str, Any]]) -> str:
 
 
 def _lines(found: dict[str, Any], name: str) -> dict[str, tuple[list[float], list[float]]]:
-    auto = found[f"{name}: auto"]["rows"]
-    lines = {"fewstep auto": ([row["calls"] for row in auto], [row["median"] for row in auto])}
+    """auto, tuned plans, the best of each library at each number of calls, and the usual choice."""
+    lines = {}
+    for part in ("auto", "tuned"):
+        own = found[f"{name}: {part}"]["rows"]
+        lines[f"fewstep {part}"] = [row["calls"] for row in own], [row["median"] for row in own]
     rows = [row for row in found[f"{name}: solvers"]["rows"] if "median" in row]
-    for library, count in _SHOWN.items():
-        own = [row for row in rows if row["library"] == library]
-        ranked = sorted((row for row in own if row["calls"] == _AT), key=lambda row: row["median"], reverse=True)
-        # two names of one method have the same error: one line
-        best = {f"{row['median']:.6e}": row["solver"] for row in ranked}
-        for solver in [*reversed(best.values())][:count]:
-            of = sorted((row["calls"], row["median"]) for row in own if row["solver"] == solver)
-            lines[f"{library} {solver}"] = [n for n, _ in of], [error for _, error in of]
+    for library in dict.fromkeys(["fewstep", *sorted({row["library"] for row in rows}, key=str.lower)]):
+        best: dict[float, float] = {}
+        for row in rows:
+            if row["library"] == library:
+                best[row["calls"]] = min(row["median"], best.get(row["calls"], row["median"]))
+        lines[f"best of {library}"] = sorted(best), [best[n] for n in sorted(best)]
+    usual = sorted((row["calls"], row["median"]) for row in rows if (row["library"], row["solver"]) == _USUAL)
+    if usual:
+        lines[" ".join(_USUAL)] = [n for n, _ in usual], [error for _, error in usual]
     return lines

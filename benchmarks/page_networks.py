@@ -1,15 +1,16 @@
-"""The page's part on auto under guidance, on the demo networks."""
+"""The page's parts on auto on the demo networks: beside published settings under guidance, and beside the peers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from .page_parts import measured_on, table
+from .network_peers import PICTURES, PLACES, SEEDS
+from .page_parts import failures, mean, measured_on, number, table
 
 
 def text(found: dict[str, Any], _: Path) -> str:
-    """From the results; it has no plots."""
+    """auto beside published settings; it has no plots."""
     rows = found["auto"]["rows"]
     calls = sorted({row["calls"] for row in rows})
     ratios = {(row["network"], row["guidance"], row["calls"]): row["ratio"] for row in rows}
@@ -28,3 +29,43 @@ def text(found: dict[str, Any], _: Path) -> str:
             measured_on(found["auto"]["made"]),
         ]
     )
+
+
+def peers_text(found: dict[str, Any], _: Path) -> str:
+    """auto beside the peers on the networks; it has no plots."""
+    levels = "; ".join(f"{network}: {', '.join(schedules)}" for network, (_, schedules) in PLACES.items())
+    parts = [
+        f"""### Beside what others offer
+
+RMS distance of a picture to the nearer of the two ends of a converged run, median over {PICTURES} pictures for each of
+{len(SEEDS)} seeds of noise that made no rule; geometric mean of the seeds, and in brackets the least and the largest.
+diffusers' schedulers on their own levels, the samplers of the others on the usual schedules ({levels}); of each library
+the best. `make bench-network_peers`."""
+    ]
+    for name, group in found.items():
+        parts += [f"#### {name[0].upper()}{name[1:]}", _beside(group["rows"])]
+    rows = [row for group in found.values() for row in group["rows"]]
+    whole = {(row["library"], row["solver"]) for row in rows if "errors" in row}
+    never = [
+        {"library": row["library"], "solver": row["solver"], "failed": row["failed"]}
+        for row in rows
+        if "failed" in row and (row["library"], row["solver"]) not in whole
+    ]
+    return "\n\n".join([*parts, *failures(never), measured_on(next(iter(found.values()))["made"])])
+
+
+def _beside(rows: list[dict[str, Any]]) -> str:
+    measured = [row for row in rows if "errors" in row]
+    libraries = sorted({row["library"] for row in measured} - {"fewstep"}, key=str.lower)
+    lines = []
+    for n in sorted({row["calls"] for row in measured}):
+        at = [row for row in measured if row["calls"] == n]
+        auto = next(row for row in at if row["library"] == "fewstep")
+        cells = []
+        for library in libraries:
+            best = min((row for row in at if row["library"] == library), key=lambda row: mean(row["errors"]))
+            ratios = [mine / other for mine, other in zip(auto["errors"], best["errors"], strict=True)]
+            spread = f"{min(ratios):.2f}..{max(ratios):.2f}"
+            cells.append(f"{mean(ratios):.2f} ({spread}) `{best['solver']}`, {best['levels']}")
+        lines.append([n, f"`{auto['levels']}`", number(mean(auto["errors"])), *cells])
+    return table(["calls", "auto takes", "its error", *(f"over the best of {each}" for each in libraries)], lines)

@@ -8,6 +8,8 @@ from typing import Any
 from .page_parts import lines_plot, measured_on, number, table
 
 _TEST = "test set"
+#: statistic -> its words
+_SHOWN = {"median": "distance, median", "rms": "distance, RMS", "frechet": "Fréchet"}
 
 
 def text(found: dict[str, Any], images: Path) -> str:
@@ -19,10 +21,11 @@ def text(found: dict[str, Any], images: Path) -> str:
 
 How far few calls are from the converged samples of the same network, with the same noise, the same last step and, but
 for `auto`, on one grid (Karras for the VP network, beta for the flow network). Distance: RMS per pixel of a picture
-(black to white is 2), median over the pictures; Fréchet: between the two sets, in 64 features of a small classifier
-(`benchmarks/classifier.py`). Both sets have the same noise, so their Fréchet distance can be far below what two
-independent sets have by chance, which is the floor given (two disjoint halves). ± is the standard error of a bootstrap
-over pictures. SDE runs (eta 1) follow one Brownian path whatever the number of calls. `make bench-quality`."""
+(black to white is 2), median and root mean square over the pictures; Fréchet: between the two sets, in 64 features of
+a small classifier (`benchmarks/classifier.py`). Both sets have the same noise, so their Fréchet distance can be far
+below what two independent sets have by chance, which is the floor given (two disjoint halves). ± is the standard error
+of a bootstrap over pictures. SDE runs (eta 1) follow one Brownian path whatever the number of calls.
+`make bench-quality`."""
     ]
     for network in dict.fromkeys(name.partition(",")[0] for name in groups):
         panels = {
@@ -66,12 +69,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
     at = {(row["solver"], row["calls"]): row for row in measured}
     lines = []
     for solver in dict.fromkeys(row["solver"] for row in measured):
-        for what in ("median", "frechet"):
+        for what, words in _SHOWN.items():
             cells = [at.get((solver, n)) for n in calls]
             values = (
                 f"{number(cell[what])} ± {number(cell[f'{what}_se'], 1)}" if cell else "not measured" for cell in cells
             )
-            lines.append([f"`{solver}`", {"median": "distance", "frechet": "Fréchet"}[what], *values])
+            lines.append([f"`{solver}`", words, *values])
     chosen = "; ".join(f"{row['chosen']} at {row['calls']}" for row in measured if row["chosen"])
     body = table(["solver", "", *(f"{n} calls" for n in calls)], lines)
     return f"{body}\n\n`auto` takes {chosen}." if chosen else body

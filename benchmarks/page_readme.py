@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from .page_parts import mean, table
+from .page_exact import others
+from .page_parts import table
 
 MARKS = ("<!-- made by `make bench-page` -->", "<!-- end -->")
-_CALLS = (5, 8, 10, 15)
-#: class of the exact problems -> frame of tuning
-_CLASSES = {"VE to 0": "ve", "flow 1 to 0": "flow"}
+_CALLS = (5, 8, 10, 15, 20)
+_CLASSES = ("VP to 0", "flow 1 to 0")
 
 
-def text(exact: dict[str, Any], tune: dict[str, Any]) -> str:
-    """From the results of the exact problems and of tuning."""
-    lines = []
-    for name, frame in _CLASSES.items():
-        auto = {row["calls"]: row["others_ratio"] for row in exact[f"{name}: auto"]["rows"]}
-        lines.append([f"{name}: `auto` / best of diffusers and k-diffusion", *(f"{auto[n]:.2f}" for n in _CALLS)])
-        tuned = tune[f"exact {frame}"]["rows"]
-        ratios = [mean(row["ratio"] for row in tuned if row["calls"] == n) for n in _CALLS]
-        lines.append([f"{name}: tuned / best untuned of all of ours", *(f"{ratio:.2f}" for ratio in ratios)])
+def text(exact: dict[str, Any]) -> str:
+    """From the results of the exact problems."""
+    rivals, lines = others(exact[f"{_CLASSES[0]}: solvers"]["rows"]), []
+    for name in _CLASSES:
+        for part in ("auto", "tuned"):
+            ratios = {row["calls"]: row["others_ratio"] for row in exact[f"{name}: {part}"]["rows"]}
+            title = {"auto": "`auto`", "tuned": "tuned plans"}[part]
+            lines.append([f"{name}: {title}", *(f"{ratios[n]:.2f}" for n in _CALLS)])
     return "\n".join(
         [
-            "![Error over model calls: auto, and the best of each library](docs/img/bench-exact.png)",
+            "![Error over model calls: auto, tuned plans, and the best of each library](docs/img/bench-exact.png)",
             "",
-            "Error on problems with exact solutions, over that of the best rival on the levels that suit it best;",
-            "geometric means (eight problems that made no rule of `auto`; nine for tuning, on noise it never saw):",
+            "Error on eight problems with exact solutions that made no rule of `auto`, over that of the best solver of",
+            f"{rivals}, each on the levels that suit it best; geometric means, below 1 is better.",
+            "Tuned plans are fitted to a problem and measured on noise that tuning never saw:",
             "",
             table(["", *(f"{n} calls" for n in _CALLS)], lines),
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from .page_parts import mean, measured_on, number, table
 
-_FRAMES = {"ve": "VE to 0", "flow": "flow"}
+_FRAMES = {"ve": "VP to 0", "flow": "flow"}
 _NETWORKS = {"vp": "VP network", "flow": "flow network"}
 
 

@@ -1,59 +1,25 @@
-"""What others offer, run as they publish it: diffusers' schedulers on their own levels, k-diffusion's samplers on ours.
+"""What others offer, run as they publish it: the samplers of `peer_samplers.py`, and diffusers' schedulers.
 
-A `Peer` says for a number of calls where it starts and ends; `run` is asked with the exact model of that frame. A peer
-that spends 2 calls on a step takes as many steps as fit into the calls. diffusers computes in float32: errors below
-some 1e-6 are its rounding.
+diffusers' are on their own levels. A scheduler that asks twice in a step takes as many steps as fit into the calls.
+They compute in float32: errors below some 1e-6 are rounding.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import fewstep
-import torch
-
-from .alone import alone
-
-Tensor = torch.Tensor
-#: D(x, sigma): a model in frame ve or flow, sigma a number
-Denoiser = Callable[[Tensor, float], Tensor]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A peer made for a number of calls: host sigmas of its first and last level, and run(model, x) -> x."""
-
-    first: float
-    last: float
-    run: Callable[[Denoiser, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """library, solver and levels as they are called there; make(n) may raise whatever the library raises."""
-
-    library: str
-    solver: str
-    levels: str
-    make: Callable[[int], Ready]
-
-    def __str__(self) -> str:
-        return f"{self.library} {self.solver}, {self.levels}"
+from .peer import Denoiser, Peer, Ready, Tensor
+from .peer_samplers import sampler_peers
 
 
 def peers(frame: str, end: int | str) -> Iterator[Peer]:
     """All that go from the frame's highest level to `end` (0 or sigma_min)."""
-    yield from _k_diffusion(frame, end)
+    yield from sampler_peers(frame, end)
     for name, options, spread in _DIFFUSERS[frame]:
         for levels, more in spread.items():
             final = {"final_sigmas_type": "zero" if end == 0 else "sigma_min"}
@@ -62,8 +28,6 @@ def peers(frame: str, end: int | str) -> Iterator[Peer]:
             title = " ".join([name.removesuffix("Scheduler"), *words])
             yield Peer("diffusers", title, levels, partial(scheduler_ready, name, given, frame))
 
-
-# --- diffusers -------------------------------------------------------------------------------------------------------
 
 #: the betas of Stable Diffusion, whose sigmas our frame ve has too
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -202,74 +166,3 @@ def _drive(scheduler: Any, sigmas: list[float], ve_scaled: bool, frame: str, mod
         state = scheduler.step(answer.float(), timestep, state, return_dict=False)[0]
     end = (1.0 + sigmas[-1] ** 2) ** 0.5 if vp else 1.0
     return state.double() * end
-
-
-# --- k-diffusion -----------------------------------------------------------------------------------------------------
-
-
-@cache
-def k_diffusion() -> ModuleType:
-    """k_diffusion.sampling alone: what the package imports beside it is large and unused here."""
-    spec = importlib.util.find_spec("k_diffusion")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")
-    utils = {
-        "append_dims": lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)],
-        "append_zero": lambda x: torch.cat([x, x.new_zeros([1])]),
-    }
-    stand_ins = {"k_diffusion.utils": utils, "torchdiffeq": {"odeint": None}}
-    return alone("k_diffusion.sampling", Path(spec.submodule_search_locations[0]), stand_ins)
-
-
-#: sampler, options, calls of a step before the last one to 0
-_K_SAMPLERS: list[tuple[str, dict[str, Any], int]] = [
-    ("sample_euler", {}, 1),
-    ("sample_heun", {}, 2),
-    ("sample_dpm_2", {}, 2),
-    ("sample_lms", {"order": 2}, 1),
-    ("sample_lms", {"order": 4}, 1),
-    ("sample_dpmpp_2s_ancestral", {"eta": 0.0}, 2),
-    ("sample_dpmpp_2m", {}, 1),
-    ("sample_dpmpp_2m_sde", {"eta": 0.0, "solver_type": "midpoint"}, 1),
-    ("sample_dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, 1),
-    ("sample_dpmpp_3m_sde", {"eta": 0.0}, 1),
-]
-#: those whose (x - D)/sigma is right on flow models too, as hosts use them there; the others assume x = x0 + sigma n
-_ON_FLOW = ("sample_euler", "sample_heun", "sample_dpm_2", "sample_lms")
-
-
-def _k_diffusion(frame: str, end: int | str) -> Iterator[Peer]:
-    for (name, options, calls), (levels, row) in itertools.product(_K_SAMPLERS, fewstep.schedules().items()):
-        if frame in row.frames and (frame == "ve" or name in _ON_FLOW):
-            title = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
-            yield Peer("k-diffusion", title, levels, partial(_k_ready, name, options, calls, levels, frame, end))
-    if end != 0 and frame == "ve":
-        yield Peer("k-diffusion", "sample_dpm_fast", "its own", _dpm_fast)
-
-
-def _k_ready(name: str, options: dict[str, Any], calls: int, levels: str, frame: str, end: int | str, n: int) -> Ready:
-    # the step to 0 has one call
-    steps = n if calls == 1 else (n + 1) // 2 if end == 0 else n // 2
-    sigmas = fewstep.schedule(levels, steps, frame=frame, end=end)
-
-    def run(model: Denoiser, x: Tensor) -> Tensor:
-        function = getattr(k_diffusion(), name)
-        found: Tensor = function(
-            lambda x, sigma: model(x, float(sigma[0])), x, torch.tensor(sigmas, dtype=torch.float64), disable=True,
-            **options,
-        )  # fmt: skip
-        return found
-
-    return Ready(sigmas[0], sigmas[-1], run)
-
-
-def _dpm_fast(n: int) -> Ready:
-    first, last = (fewstep.schedule("karras", 2, frame="ve", end="sigma_min")[i] for i in (0, -1))
-
-    def run(model: Denoiser, x: Tensor) -> Tensor:
-        found: Tensor = k_diffusion().sample_dpm_fast(
-            lambda x, sigma: model(x, float(sigma[0])), x, last, first, n, disable=True
-        )
-        return found
-
-    return Ready(first, last, run)

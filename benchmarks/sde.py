@@ -18,13 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from types import ModuleType
 from typing import Any
 
 import fewstep
 import torch
 
 from ..samplers.level import Level
-from .peers import Denoiser, k_diffusion, scheduler_ready
+from .hosts import as_model, comfy, given_hosts
+from .peer import Denoiser
+from .peer_samplers import ONE, THREE, TWO, Steps, k_diffusion
+from .peers import scheduler_ready
 from .problems import PROBLEMS, Mixture
 from .results import put
 
@@ -32,8 +36,8 @@ Tensor = torch.Tensor
 CALLS = (6, 8, 12, 24, 48)
 #: class -> (frame, end, levels)
 CLASSES: dict[str, tuple[str, int | str, str]] = {
-    "VE to 0": ("ve", 0, "karras"),
-    "VE to sigma_min": ("ve", "sigma_min", "karras"),
+    "VP to 0": ("ve", 0, "karras"),
+    "VP to sigma_min": ("ve", "sigma_min", "karras"),
     "flow 1 to 0": ("flow", 0, "sgm_uniform"),
 }
 #: of the Gaussian data, for each number
@@ -69,19 +73,41 @@ _OURS = (
     "ddim", "dpmpp_2s_sde", "dpmpp_2m_sde", "dpmpp_3m_sde", "dpm_solver_1_sde", "dpm_solver_2m_sde", "deis_tab_sde",
     "sa_solver",
 )  # fmt: skip
-#: k-diffusion's, for x = x0 + sigma n -> calls of a step
-_K_SAMPLERS = {
-    "sample_euler_ancestral": 1, "sample_dpmpp_2m_sde": 1, "sample_dpmpp_3m_sde": 1, "sample_dpmpp_sde": 2,
-}  # fmt: skip
+_ETAS = (1.0, 0.5)
+#: sampler -> (steps of n calls, its options with an eta, the etas)
+_Samplers = dict[str, tuple[Steps, Callable[[float], dict[str, Any]], tuple[float, ...]]]
+_K_DIFFUSION: _Samplers = {
+    "sample_euler_ancestral": (ONE, lambda eta: {"eta": eta}, _ETAS),
+    "sample_dpmpp_2m_sde": (ONE, lambda eta: {"eta": eta}, _ETAS),
+    "sample_dpmpp_3m_sde": (ONE, lambda eta: {"eta": eta}, _ETAS),
+    "sample_dpmpp_sde": (TWO, lambda eta: {"eta": eta}, _ETAS),
+}
+#: of ComfyUI alone; those without an eta have a noise of their own, which is named 1 here
+_COMFY: _Samplers = {
+    "sample_res_multistep_ancestral": (ONE, lambda eta: {"eta": eta}, _ETAS),
+    "sample_exp_heun_2_x0_sde": (TWO, lambda eta: {"eta": eta}, _ETAS),
+    "sample_seeds_2": (TWO, lambda eta: {"eta": eta}, _ETAS),
+    "sample_seeds_3": (THREE, lambda eta: {"eta": eta}, _ETAS),
+    "sample_sa_solver": (ONE, lambda eta: {"tau_func": lambda sigma: eta}, _ETAS),
+    "sample_er_sde": (ONE, lambda eta: {}, (1.0,)),
+    "sample_ddpm": (ONE, lambda eta: {}, (1.0,)),
+}
 _FINAL = {0: {"final_sigmas_type": "zero"}, "sigma_min": {"final_sigmas_type": "sigma_min"}}
 
 
 def methods(frame: str, end: int | str, levels: str) -> Iterator[Method]:
-    for id, eta in itertools.product(_OURS, (1.0, 0.5)):
+    for id, eta in itertools.product(_OURS, _ETAS):
         yield Method("fewstep", id, eta, levels, partial(_ours, id, eta, frame, end, levels))
-    if frame == "ve":
-        for (name, calls), eta in itertools.product(_K_SAMPLERS.items(), (1.0, 0.5)):
-            yield Method("k-diffusion", name, eta, levels, partial(_k_diffusion, name, calls, eta, end, levels))
+    libraries: dict[str, tuple[Callable[[], ModuleType], _Samplers]] = {}
+    if frame == "ve":  # its samplers assume x = x0 + sigma noise
+        libraries["k-diffusion"] = (k_diffusion, _K_DIFFUSION)
+    for library, module in given_hosts().items():
+        libraries[library] = (module, {**_K_DIFFUSION, **(_COMFY if module is comfy else {})})
+    for library, (module, samplers) in libraries.items():
+        for name, (steps, with_eta, etas) in samplers.items():
+            for eta in etas:
+                make = partial(_sampler, module, name, with_eta(eta), steps, frame, end, levels)
+                yield Method(library, name, eta, levels, make)
     karras = {"use_karras_sigmas": True} if frame == "ve" else {"flow_shift": 1.0}
     title = "karras" if frame == "ve" else "shift 1"
     for order in (1, 2, 3) if frame == "ve" else (1, 2):
@@ -116,14 +142,18 @@ def _ours(id: str, eta: float, frame: str, end: int | str, levels: str, n: int) 
     return Ready(sigmas[0], sigmas[-1], run)
 
 
-def _k_diffusion(name: str, calls: int, eta: float, end: int | str, levels: str, n: int) -> Ready:
-    # the step to 0 has one call
-    sigmas = fewstep.schedule(levels, n if calls == 1 else (n + (end == 0)) // 2, frame="ve", end=end)
+def _sampler(
+    module: Callable[[], ModuleType], name: str, options: dict[str, Any], steps: Steps, frame: str, end: int | str,
+    levels: str, n: int,
+) -> Ready:  # fmt: skip
+    function = getattr(module(), name)
+    sigmas = fewstep.schedule(levels, steps[end != 0](n), frame=frame, end=end)
 
     def run(model: Denoiser, x: Tensor, noise: Noise) -> Tensor:
-        found: Tensor = getattr(k_diffusion(), name)(
-            lambda x, sigma: model(x, float(sigma[0])), x, torch.tensor(sigmas, dtype=torch.float64), disable=True,
-            eta=eta, noise_sampler=lambda a, b: noise(float(a), float(b), x),
+        host_model = as_model(lambda x, sigma: model(x, float(sigma.flatten()[0])), flow=frame == "flow")
+        found: Tensor = function(
+            host_model, x, torch.tensor(sigmas, dtype=torch.float64), extra_args={}, disable=True,
+            noise_sampler=lambda a, b: noise(float(a), float(b), x), **options,
         )  # fmt: skip
         return found
 
@@ -345,7 +375,7 @@ def main() -> None:
     for name in CLASSES:
         if "gaussian" in args.parts:
             put("sde", f"Gaussian, {name}", gaussian_rows(name))
-    for name, problem in itertools.product(("VE to 0", "flow 1 to 0"), MIXTURES):
+    for name, problem in itertools.product(("VP to 0", "flow 1 to 0"), MIXTURES):
         if "mixtures" in args.parts:
             put("sde", f"mixture {problem.seed}, {name}", mixture_rows(name, problem))
             print(f"mixture {problem.seed}, {name}", flush=True)

@@ -10,8 +10,12 @@ import fewstep
 import pytest
 import torch
 from fewstep.benchmarks import results, sde
+from fewstep.benchmarks.exact import SEEDS, SETS, Class, Measured
+from fewstep.benchmarks.hosts import given_hosts
 from fewstep.benchmarks.page import PARTS, ROOT, page, readme
 from fewstep.benchmarks.page_parts import failures
+from fewstep.benchmarks.peer import Denoiser, Peer, Ready
+from fewstep.benchmarks.peer_samplers import sampler_peers
 from fewstep.benchmarks.problems import PROBLEMS
 from fewstep.benchmarks.results import FOLDER
 from test_sde import variance_error
@@ -95,3 +99,81 @@ def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatc
     with pytest.raises(ValueError, match="Out of range float"):
         results.put("some", "a", [{"x": float("nan")}])
     assert results.get("some")["a"]["rows"] == [{"x": 3.0}]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the hosts' own, from their use of numpy
+@pytest.mark.parametrize("library", ["k-diffusion", *given_hosts()])
+@pytest.mark.parametrize(("name", "frame", "end"), [("VP to 0", "ve", 0), ("flow 1 to 0", "flow", 0)])
+def test_samplers_of_others_run_within_their_calls(library: str, name: str, frame: str, end: int) -> None:
+    """COMFYUI_PATH and WEBUI_PATH add the hosts'. All but one schedule begin where the class does."""
+    where, solvers, ran, failed = Class(name, SETS["judge"][:1]), set(), set(), {}
+    for peer in sampler_peers(frame, end):
+        if peer.library == library:
+            solvers.add(peer.solver)
+            try:
+                where.theirs(peer, 8)
+                ran.add(peer.solver)
+            except ValueError as error:
+                failed[peer.levels] = str(error)
+    assert ran == solvers
+    assert failed.keys() == {"ddim_uniform"}, failed
+    assert "goes from sigma" in failed["ddim_uniform"]
+    assert "sample_euler" in ran
+
+
+def test_one_method_under_two_names_has_one_error() -> None:
+    where, (euler, *_) = Class("VP to 0", SETS["judge"][:2]), sampler_peers("ve", 0)
+    theirs = where.theirs(euler, 6)
+    assert (euler.solver, theirs.shape) == ("sample_euler", (2, len(SEEDS), 2))
+    # float64, some ten operations on states of size 15
+    torch.testing.assert_close(theirs, where.ours("ddim", euler.levels, 6, {}, {}), rtol=1e-9, atol=0)
+
+
+def test_a_peer_that_asks_too_often_has_failed() -> None:
+    def asks_twice(model: Denoiser, x: torch.Tensor) -> torch.Tensor:
+        return model(model(x, 1.0), 1.0)
+
+    where = Class("VP to 0", SETS["judge"][:1])
+    first = fewstep.schedule("karras", 1, frame="ve")[0]
+    with pytest.raises(ValueError, match="makes 2 calls when asked for 1"):
+        where.theirs(Peer("a", "b", "c", lambda n: Ready(first, 0.0, asks_twice)), 1)
+    with pytest.raises(ValueError, match=r"goes from sigma 1 to 0, the class from 14\.6146 to 0"):
+        where.theirs(Peer("a", "b", "c", lambda n: Ready(1.0, 0.0, asks_twice)), 2)
+
+
+def test_ratios_are_taken_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two methods the better one is the best, with the same noise on both sides; what fails keeps its reason."""
+    where = Class("flow 1 to 0", SETS["judge"][:2])
+    errors = torch.tensor([[[1.0, 2.0], [2.0, 4.0], [4.0, 8.0]], [[4.0, 4.0], [2.0, 2.0], [1.0, 1.0]]]).double()
+
+    def fails(n: int) -> torch.Tensor:
+        raise FloatingPointError(f"ends in NaN at {n}")
+
+    methods = [
+        ("fewstep", "good", "karras", lambda n: errors),
+        ("fewstep", "good", "beta", lambda n: 3.0 * errors),
+        ("others", "fair", "karras", lambda n: 2.0 * errors),
+        ("others", "bad", "karras", fails),
+    ]
+    monkeypatch.setattr(where, "methods", lambda: iter(methods))
+    found = Measured(where, 5)
+    row = found.beside(torch.stack([errors[:, 0], 2.0 * errors[:, 1], 4.0 * errors[:, 2]], 1))
+    # medians of each seed: 2 in the geometric mean over the two problems, whatever the seed
+    assert row["ratio"] == pytest.approx(2.0)
+    assert row["ratio_spread"] == pytest.approx([1.0, 4.0])
+    assert row["others_ratio"] == pytest.approx(1.0)
+    assert row["rms_ratio_spread"] == pytest.approx([1.0, 4.0])
+    assert row["worst"] == pytest.approx(2.0)
+    assert (row["best"], row["others"]) == ("fewstep good, karras", "others fair, karras")
+    good, fair, bad = found.solvers()
+    assert (good["solver"], good["levels"], good["median"]) == ("good", "karras", pytest.approx(2.0))
+    assert fair["rms"] == pytest.approx(2.0 * math.sqrt(8.0))
+    assert bad["failed"] == "FloatingPointError: ends in NaN at 5"
+
+
+def test_plans_are_tuned_for_each_problem() -> None:
+    """On other noise than that of the seeds, and far better than the best that is published (0.1 of it on the page)."""
+    where = Class("flow 1 to 0", SETS["judge"][:2])
+    tuned = where.tuned([6])[6]
+    assert tuned.shape == (2, len(SEEDS), 2)
+    assert (tuned[..., 0] < 0.5 * where.ours("auto", "auto", 6, {}, {})[..., 0]).all()

@@ -1,0 +1,34 @@
+"""What others offer, as the benchmarks run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+Tensor = torch.Tensor
+#: D(x, sigma): a model in frame ve or flow, sigma a number
+Denoiser = Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A peer made for a number of calls: host sigmas of its first and last level, and run(model, x) -> x."""
+
+    first: float
+    last: float
+    run: Callable[[Denoiser, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """library, solver and levels as they are called there; make(n) may raise whatever the library raises."""
+
+    library: str
+    solver: str
+    levels: str
+    make: Callable[[int], Ready]
+
+    def __str__(self) -> str:
+        return f"{self.library} {self.solver}, {self.levels}"
