@@ -86,7 +86,7 @@ class Class:
         self._first, self._last = sigmas[0], sigmas[-1]
         self._exact: dict[tuple[int, float, float], tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def ours(self, solver: str, levels: str, n: int, options: dict[str, Any], of_levels: dict[str, float]) -> Any:
+    def ours(self, solver: str, levels: str, n: int, options: dict[str, Any], of_levels: dict[str, Any]) -> Any:
         """The errors on each problem; ValueError where the two do not go together."""
         sigmas = fewstep.schedule(levels, n, frame=self.frame, end=self.end, **of_levels)
         plan = fewstep.plan(solver, sigmas, self.frame, **options)
@@ -154,7 +154,7 @@ def measured(where: Class, n: int) -> tuple[dict[str, Any], list[dict[str, Any]]
         own = [min(least, median) for least, (median, _) in zip(own, found, strict=True)]
         if key not in best or _mean(found) < _mean(best[key][1]):
             best[key] = levels, found
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"calls": n, "library": key[0], "solver": key[1], "levels": levels, "median": _mean(found),
          "rms": _mean(found, 1)}
         for key, (levels, found) in best.items()

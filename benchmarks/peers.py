@@ -133,7 +133,7 @@ def _parameters(name: str) -> frozenset[str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    import diffusers
+    diffusers = importlib.import_module("diffusers")
 
     level = diffusers.logging.get_verbosity()
     diffusers.logging.set_verbosity_error()
@@ -146,7 +146,7 @@ def quiet() -> Iterator[None]:
 
 
 def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
-    import diffusers
+    diffusers = importlib.import_module("diffusers")
 
     known = _parameters(name)
     given = dict(options)
@@ -159,7 +159,7 @@ def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> R
         raise ValueError(f"{name} has no option {', '.join(sorted(missing))}")
     with quiet():
         scheduler = getattr(diffusers, name)(**{key: value for key, value in given.items() if key in known})
-        scheduler.set_timesteps(_STEPS.get(name, lambda n: n)(n))
+        scheduler.set_timesteps(_STEPS[name](n) if name in _STEPS else n)
     sigmas = _sigmas(scheduler, name)
     if len(scheduler.timesteps) > n:
         raise ValueError(f"{name} makes {len(scheduler.timesteps)} calls when asked for {n}")
@@ -217,7 +217,7 @@ def k_diffusion() -> ModuleType:
         "append_dims": lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)],
         "append_zero": lambda x: torch.cat([x, x.new_zeros([1])]),
     }
-    stand_ins = {"k_diffusion.utils": utils, "torchdiffeq": {"odeint": None}}
+    stand_ins: dict[str, dict[str, Any]] = {"k_diffusion.utils": utils, "torchdiffeq": {"odeint": None}}
     return alone("k_diffusion.sampling", Path(spec.submodule_search_locations[0]), stand_ins)
 
 
