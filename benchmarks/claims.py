@@ -314,7 +314,7 @@ def deis_and_others(_: bool) -> Iterator[Row]:
 
 def _moments(problem: Mixture, sigma: float) -> tuple[Tensor, Tensor]:
     """Of a mixture's data with noise sigma."""
-    means, widths, weights = problem._parts
+    means, widths, weights = problem.parts
     mean = weights @ means
     apart = means - mean
     spread = (weights * (widths**2 + sigma**2)).sum() * torch.eye(problem.dim, dtype=mean.dtype)
@@ -391,8 +391,8 @@ class _Conditional(Mixture):
     """The first half of a mixture's modes."""
 
     @cached_property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        means, widths, weights = Mixture(self.seed, self.dim, self.modes, self.widths)._parts
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        means, widths, weights = Mixture(self.seed, self.dim, self.modes, self.widths).parts
         count = (self.modes + 1) // 2
         return means[:count], widths[:count], weights[:count] / weights[:count].sum()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import fewstep
 import pytest
 import torch
-from fewstep.benchmarks import results, sde
+from fewstep.benchmarks import claims, results, sde
 from fewstep.benchmarks.page import PARTS, ROOT, page, readme
 from fewstep.benchmarks.page_parts import failures
 from fewstep.benchmarks.problems import PROBLEMS
@@ -82,6 +82,33 @@ def test_the_distance_of_samples() -> None:
     expected = float((sde.directions_of(problem.dim) @ moved).abs().mean())
     # the distance moves by at most that of the true samples
     assert sde.sliced(x + moved, problem, level) == pytest.approx(expected, abs=sde.sliced(x, problem, level))
+
+
+def test_moments_of_a_mixture_are_those_that_its_denoiser_tells() -> None:
+    """Without signal D is the mean, and its slope in x, over alpha/sigma^2, the covariance (Tweedie's formula)."""
+    problem, alpha, sigma = PROBLEMS[1], 1e-8, 0.5
+    zero = torch.zeros(problem.dim, dtype=torch.float64)
+    told = torch.autograd.functional.jacobian(lambda x: problem.denoise(x[None], alpha, 1.0)[0], zero) / alpha
+    mean, covariance = claims._moments(problem, sigma)
+    # sums of 8 modes, in float64; the slope is off by alpha^2 besides
+    torch.testing.assert_close(mean, problem.denoise(zero[None], 0.0, 1.0)[0], rtol=1e-13, atol=1e-13)
+    noise = sigma**2 * torch.eye(problem.dim, dtype=torch.float64)
+    torch.testing.assert_close(covariance, told + noise, rtol=1e-13, atol=1e-13)
+
+
+def test_a_guided_mixture_is_between_all_modes_and_the_first_half() -> None:
+    problem = PROBLEMS[1]
+    of = (problem.seed, problem.dim, problem.modes, problem.widths)
+    x = problem.start("ve", 0.8, 16)
+    given = claims._Conditional(*of)
+    means, widths, weights = problem.parts
+    for mine, all_of_them in zip(given.parts, (means, widths, weights / weights[:4].sum()), strict=True):
+        assert torch.equal(mine, all_of_them[:4])
+    conditional, free = (each.denoise(x, 1.0, 0.8) for each in (given, problem))
+    assert float((conditional - free).abs().max()) > 0.1
+    assert torch.equal(claims._Guided(*of, 0.0).denoise(x, 1.0, 0.8), free)
+    # free + (given - free) rounds twice, numbers of size 1
+    torch.testing.assert_close(claims._Guided(*of, 1.0).denoise(x, 1.0, 0.8), conditional, rtol=0.0, atol=1e-15)
 
 
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
