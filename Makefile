@@ -6,7 +6,7 @@ STAMP := $(VENV)/.requirements-installed
 REQUIREMENTS := dev-requirements.txt dev-requirements-nodeps.txt
 # processes for the tests; each computes on one thread, so more than the cores does not pay
 JOBS ?= 2
-FOLDERS := samplers nodes a1111 demo commands
+FOLDERS := samplers nodes a1111 demo commands benchmarks
 # mypy and the benchmarks must see the checkout under its package name, whatever its folder is called: hence a link
 PACKAGE := $(VENV)/package
 

@@ -103,7 +103,8 @@ def timed(among: list[Method], shape: tuple[int, ...], rounds: int) -> dict[Meth
 
 
 def _per_call(method: Method, x: Tensor, noise: Tensor) -> float:
-    answers, times = Answers(tuple(x.shape)), []
+    answers = Answers(tuple(x.shape))
+    times: list[float] = []
     while sum(times) < _SHORTEST:
         run = method.make(noise)
         begun, start = answers.calls, time.process_time()

@@ -64,7 +64,7 @@ def methods() -> Iterator[Method]:
 # --- ours ------------------------------------------------------------------------------------------------------------
 
 #: id -> predictions of an update in the middle of a run
-_OURS = {
+_OURS: dict[str, float] = {
     "ddim": 1, "dpmpp_2m": 2, "dpmpp_3m": 3, "dpm_solver_3m": 3, "unipc_3": 4, "deis_tab2": 3, "flow_ab3": 3,
     "dpmpp_2m_sde": 2,
 }  # fmt: skip

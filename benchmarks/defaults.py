@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import fewstep
 import torch
@@ -20,7 +21,7 @@ from ..demo.models import denoiser
 from .problems import PROBLEMS, median_error
 
 CALLS = (5, 8, 10, 15, 20)
-Options = dict[str, str]
+Options = dict[str, Any]
 
 
 def _label(id: str, options: Options) -> str:
@@ -61,7 +62,7 @@ class Network:
         self.title, self.frame, self.schedule, self.reference = title, frame, schedule, reference
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(20, 1, 32, 32, generator=generator)
-        self.model = denoiser(name, torch.arange(20) % 10, guidance)
+        self.model = denoiser(name, [i % 10 for i in range(20)], guidance)
         self.x = noise * fewstep.frame(frame).level(self.sigmas(5)[0]).sigma
 
     def sigmas(self, n: int) -> list[float]:
@@ -103,7 +104,7 @@ def _questions() -> Iterable[tuple[str, str, list[tuple[str, Options]]]]:
 
 def main(say: Callable[[str], None] = print) -> None:
     torch.set_num_threads(1)
-    places = {
+    places: dict[str, list[Exact | Network]] = {
         "ve": [
             Exact("exact, Karras to 0.0292 and 0", "ve", "karras", 0),
             Network("network, Karras, guidance 2", "vp", "vp", "karras", 2.0, "dpm_solver_3m"),

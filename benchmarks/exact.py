@@ -203,7 +203,7 @@ class Found:
         return f"{self.library} {self.solver}, {self.levels}"
 
 
-class Measured:
+class Ranking:
     """Everything of a class that is compared, at one number of calls."""
 
     def __init__(self, where: Class, n: int) -> None:
@@ -273,7 +273,7 @@ def main() -> None:
         tuned = where.tuned([n for n in args.calls if n <= _TUNED_CALLS])
         rows: dict[str, list[dict[str, Any]]] = {"auto": [], "tuned": [], "solvers": []}
         for n in args.calls:
-            measured, to_zero = Measured(where, n), where.end == 0
+            measured, to_zero = Ranking(where, n), where.end == 0
             chosen = f"{choose_solver(frame, n, to_zero)} on {choose_schedule(frame, n, to_zero)}"
             auto = {**measured.beside(where.ours("auto", "auto", n, {}, {})), "chosen": chosen}
             rows["auto"].append(auto)

@@ -20,7 +20,7 @@ Tensor = torch.Tensor
 #: what placed tensors say their device is; nothing is ever computed there
 ACCELERATOR = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
-_DEVICE_OF = Tensor.device.__get__  # type: ignore[attr-defined]
+_DEVICE_OF = Tensor.device.__get__
 #: operations that wait for a number or a number of elements; solve looks whether its matrix was singular
 _READ_BACKS = {
     "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero", "aten::_linalg_check_errors"
@@ -119,9 +119,9 @@ class Meter:
         self.reads += sum(map(self.latents, read.values()))
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for its modes
     def __init__(self, meter: Meter) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self._meter = meter
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -7,6 +7,7 @@ They compute in float32: errors below some 1e-6 are rounding.
 from __future__ import annotations
 
 import copy
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ def _parameters(name: str) -> frozenset[str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    import diffusers
+    diffusers = importlib.import_module("diffusers")
 
     level = diffusers.logging.get_verbosity()
     diffusers.logging.set_verbosity_error()
@@ -110,7 +111,7 @@ def quiet() -> Iterator[None]:
 
 
 def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
-    import diffusers
+    diffusers = importlib.import_module("diffusers")
 
     known = _parameters(name)
     given = dict(options)
@@ -123,7 +124,7 @@ def scheduler_ready(name: str, options: dict[str, Any], frame: str, n: int) -> R
         raise ValueError(f"{name} has no option {', '.join(sorted(missing))}")
     with quiet():
         scheduler = getattr(diffusers, name)(**{key: value for key, value in given.items() if key in known})
-        scheduler.set_timesteps(_STEPS.get(name, lambda n: n)(n))
+        scheduler.set_timesteps(_STEPS[name](n) if name in _STEPS else n)
     sigmas = _sigmas(scheduler, name)
     if len(scheduler.timesteps) > n:
         raise ValueError(f"{name} makes {len(scheduler.timesteps)} calls when asked for {n}")

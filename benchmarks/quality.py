@@ -149,7 +149,7 @@ def drawn(where: Setting, plans: Mapping[str, Plan], path: BrownianPath | None =
         for i in range(0, where.count, _CHUNK):
             x = start[i : i + _CHUNK]
             model = where.model(i, len(x))
-            noise = {} if path is None else {"noise": path.source(i)}
+            noise: dict[str, Any] = {} if path is None else {"noise": path.source(i)}
             if len(plans) == 1:
                 out[next(iter(plans))].append(run(first, model, x, **noise))
                 continue

@@ -111,7 +111,7 @@ def methods(frame: str, end: int | str, levels: str) -> Iterator[Method]:
     karras = {"use_karras_sigmas": True} if frame == "ve" else {"flow_shift": 1.0}
     title = "karras" if frame == "ve" else "shift 1"
     for order in (1, 2, 3) if frame == "ve" else (1, 2):
-        options = {"algorithm_type": "sde-dpmsolver++", "solver_order": order, **_FINAL[end], **karras}
+        options: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++", "solver_order": order, **_FINAL[end], **karras}
         name = "DPMSolverMultistepScheduler"
         yield Method(
             "diffusers", f"DPMSolverMultistep sde {order}", 1.0, title, partial(_scheduler, name, options, frame)
@@ -181,7 +181,7 @@ def _scheduler(name: str, options: dict[str, Any], frame: str, n: int) -> Ready:
 def _drawn_by(name: str, draw: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """diffusers' schedulers of the module of `name` take their noise from draw(like)."""
     diffusers = importlib.import_module("diffusers")
-    module = importlib.import_module(getattr(diffusers, name).__module__)
+    module: Any = importlib.import_module(getattr(diffusers, name).__module__)
     before = module.randn_tensor
 
     def drawn(shape: Sequence[int], dtype: torch.dtype | None = None, **_: object) -> Tensor:
@@ -265,7 +265,7 @@ def law(ready: Ready, frame: str) -> tuple[float, float]:
 @cache
 def directions_of(dim: int) -> Tensor:
     drawn = torch.randn(DIRECTIONS, dim, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(drawn, dim=1)
 
 
 def sliced(x: Tensor, problem: Mixture, level: Level) -> float:

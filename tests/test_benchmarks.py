@@ -9,10 +9,14 @@ from pathlib import Path
 import fewstep
 import pytest
 import torch
-from fewstep.benchmarks import results, sde
-from fewstep.benchmarks.exact import SEEDS, SETS, Class, Measured
+from fewstep.benchmarks import first_order, results, sde
+from fewstep.benchmarks.claim_distributions import mixture_moments
+from fewstep.benchmarks.claim_row import DEIS, Measured, less, ratio, spread
+from fewstep.benchmarks.exact import SEEDS, SETS, Class, Ranking
+from fewstep.benchmarks.guided import Conditional, Guided
 from fewstep.benchmarks.hosts import given_hosts
 from fewstep.benchmarks.page import PARTS, ROOT, page, readme
+from fewstep.benchmarks.page_claims import numbers_of
 from fewstep.benchmarks.page_parts import failures
 from fewstep.benchmarks.peer import Denoiser, Peer, Ready
 from fewstep.benchmarks.peer_samplers import sampler_peers
@@ -88,6 +92,75 @@ def test_the_distance_of_samples() -> None:
     assert sde.sliced(x + moved, problem, level) == pytest.approx(expected, abs=sde.sliced(x, problem, level))
 
 
+def test_moments_of_a_mixture_are_those_that_its_denoiser_tells() -> None:
+    """Without signal D is the mean, and its slope in x, over alpha/sigma^2, the covariance (Tweedie's formula)."""
+    problem, alpha, sigma = PROBLEMS[1], 1e-8, 0.5
+    zero = torch.zeros(problem.dim, dtype=torch.float64)
+    told = torch.autograd.functional.jacobian(lambda x: problem.denoise(x[None], alpha, 1.0)[0], zero) / alpha
+    mean, covariance = mixture_moments(problem, sigma)
+    # sums of 8 modes, in float64; the slope is off by alpha^2 besides
+    torch.testing.assert_close(mean, problem.denoise(zero[None], 0.0, 1.0)[0], rtol=1e-13, atol=1e-13)
+    noise = sigma**2 * torch.eye(problem.dim, dtype=torch.float64)
+    torch.testing.assert_close(covariance, told + noise, rtol=1e-13, atol=1e-13)
+
+
+def test_a_guided_mixture_is_between_all_modes_and_the_first_half() -> None:
+    problem = PROBLEMS[1]
+    of = (problem.seed, problem.dim, problem.modes, problem.widths)
+    x = problem.start("ve", 0.8, 16)
+    given = Conditional(*of)
+    means, widths, weights = problem.parts
+    for mine, all_of_them in zip(given.parts, (means, widths, weights / weights[:4].sum()), strict=True):
+        assert torch.equal(mine, all_of_them[:4])
+    conditional, free = (each.denoise(x, 1.0, 0.8) for each in (given, problem))
+    assert float((conditional - free).abs().max()) > 0.1
+    assert torch.equal(Guided(*of, 0.0).denoise(x, 1.0, 0.8), free)
+    # free + (given - free) rounds twice, numbers of size 1
+    torch.testing.assert_close(Guided(*of, 1.0).denoise(x, 1.0, 0.8), conditional, rtol=0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("time", ["vp", None], ids=["linear beta", "table"])
+@pytest.mark.parametrize("levels", ["time_uniform", "time_quadratic"])
+def test_first_order_forms_are_exact_where_the_claims_say_so(levels: str, time: str | None) -> None:
+    """The noise form for a point, the score form and Euler's method for a Gaussian of variance 1."""
+    frame = fewstep.frame("ve", time)
+    sigmas = fewstep.schedule(levels, 6, frame=frame, end="sigma_min")
+    start = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)[:, None] * sigmas[0]
+    grow = math.sqrt((1.0 + sigmas[-1] ** 2) / (1.0 + sigmas[0] ** 2))
+    end = 0.3 + (start - 0.3) * sigmas[-1] / sigmas[0]
+    point: first_order.Solved = (lambda y, rho: torch.full_like(y, 0.3)), start, end
+    gaussian: first_order.Solved = (lambda y, rho: y / (1.0 + rho**2)), start, start * grow
+    forms = (first_order.noise_form, first_order.score_form, first_order.euler)
+    (noise, wrong_noise), (wrong_score, score), (wrong_euler, euler) = (
+        first_order.errors(frame, [point, gaussian], form, levels, 6) for form in forms
+    )
+    # rounding of sums of states of size sigma_max, 152 at most
+    assert max(noise, score, euler) < 1e-12
+    # six steps with a constant that is none: 0.01 at least, measured
+    assert min(wrong_noise, wrong_score, wrong_euler) > 1e-3
+
+
+def test_a_claim_is_shown_where_it_holds_in_every_case() -> None:
+    measured = Measured()
+    measured.add("tAB", 5, ratio([1.0, 4.0], [2.0, 2.0]), less([1.0, 4.0], [2.0, 2.1]))
+    measured.add("tAB", 10, spread([0.5]), True)
+    measured.add("to compare", "chance", spread([0.3]))
+    row = measured.row(DEIS, "experiments", "it is better", "error over the other's", "Always true.")
+    assert measured.numbers["tAB"] == {"5": [pytest.approx(1.0), 0.5, 2.0], "10": [0.5]}
+    assert (row["shown"], row["conclusion"]) == ("yes", "Shown. Always true.")
+    # one number alone has no spread
+    assert numbers_of(row).split("<br>")[1:] == ["tAB: **5** 1 (0.5 to 2), **10** 0.5", "to compare: **chance** 0.3"]
+    measured.add("rhoRK", 5, [3.0], False)
+    measured.add("rhoRK", 10, [0.7], True)
+    measured.add("score", 5, [3.0], False)
+    row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
+    assert row["shown"] == "partly"
+    assert row["conclusion"] == "Shown in part: for tAB; for rhoRK at 10 calls alone; not for score."
+    measured.holds = {"score": {"5": False}}
+    row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
+    assert (row["shown"], row["conclusion"]) == ("no", "Not shown by our measurement.")
+
+
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     assert results.get("some") == {}
@@ -156,7 +229,7 @@ def test_ratios_are_taken_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("others", "bad", "karras", fails),
     ]
     monkeypatch.setattr(where, "methods", lambda: iter(methods))
-    found = Measured(where, 5)
+    found = Ranking(where, 5)
     row = found.beside(torch.stack([errors[:, 0], 2.0 * errors[:, 1], 4.0 * errors[:, 2]], 1))
     # medians of each seed: 2 in the geometric mean over the two problems, whatever the seed
     assert row["ratio"] == pytest.approx(2.0)

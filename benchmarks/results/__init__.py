@@ -1,4 +1,7 @@
-"""What the benchmarks measured, in benchmarks/results/*.json; docs/benchmarks.md is made from these files alone."""
+"""What the benchmarks measured, in the *.json of this folder; docs/benchmarks.md is made from these files alone.
+
+A package with its data, because a results.py beside a folder of that name is two modules of one name to mypy.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from typing import Any
 import fewstep
 import torch
 
-from .hosts import host_versions
+from ..hosts import host_versions
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).parent
 #: packages whose versions are kept with every result
 _PACKAGES = ("torch", "numpy", "scipy", "diffusers", "k-diffusion")
 
