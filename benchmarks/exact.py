@@ -1,6 +1,6 @@
 """Error over model calls on exact problems: our deterministic solvers, auto and tuned plans, and what others offer.
 
-    make bench-exact      or python -m fewstep.benchmarks.exact [--set judge] [--classes "flow 1 to 0"] [--calls 5 8]
+    make bench-exact      or python -m fewstep.benchmarks.exact [--set judge] [--classes "flow 1 to 0"] [--parts tuned]
 
 For each class (VP to 0, VP to sigma_min, flow 1 to 0) and number of calls: all solvers, their variants, starts and last
 steps on all schedules, the peers of `peers.py` (ComfyUI's and Forge's samplers among them where COMFYUI_PATH and
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from ..samplers.plan import Plan
 from .peer import Peer
 from .peers import peers
 from .problems import PROBLEMS, Mixture
-from .results import put
+from .results import get, put
 from .tune import RANGES
 
 CALLS = (5, 6, 8, 10, 12, 15, 20, 25, 50)
@@ -203,10 +203,14 @@ class Found:
         return f"{self.library} {self.solver}, {self.levels}"
 
 
-class Ranking:
-    """Everything of a class that is compared, at one number of calls."""
+#: (library, solver, levels)
+Name = tuple[str, str, str]
 
-    def __init__(self, where: Class, n: int) -> None:
+
+class Ranking:
+    """Everything of a class that is compared at one number of calls, or `only` what is named."""
+
+    def __init__(self, where: Class, n: int, only: Collection[Name] | None = None) -> None:
         self.calls = n
         #: by each measure {(library, solver): its best}
         self.best: dict[int, dict[tuple[str, str], Found]] = {MEDIAN: {}, RMS: {}}
@@ -214,6 +218,8 @@ class Ranking:
         own = torch.full((len(where.problems),), math.inf, dtype=torch.float64)
         for library, solver, levels, errors in where.methods():
             key = (library, solver)
+            if only is not None and (library, solver, levels) not in only:
+                continue
             try:
                 found = Found(library, solver, levels, errors(n))
             except Exception as error:  # a peer may raise anything
@@ -247,7 +253,10 @@ class Ranking:
         return rows
 
     def beside(self, errors: Errors) -> dict[str, Any]:
-        """Errors of `auto` or of tuned plans beside the best of all, and of others, with the same noise."""
+        """Errors of `auto` or of tuned plans beside the best of all, and of others, with the same noise.
+
+        worst   over the problems, the largest ratio to the least error that anything here has on that problem
+        """
         row: dict[str, Any] = {"calls": self.calls}
         for which, word in ((MEDIAN, "median"), (RMS, "rms")):
             mine, prefix = _mean(errors, which), "" if which == MEDIAN else "rms_"
@@ -260,36 +269,68 @@ class Ranking:
         return {**row, "worst": float((errors[..., MEDIAN].log().mean(1).exp() / self.own).max())}
 
 
+def untuned(where: Class, calls: Iterable[int]) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """(the row of auto, those of all solvers) for each number of calls."""
+    frame, to_zero = fewstep.frame(where.frame), where.end == 0
+    for n in calls:
+        ranking = Ranking(where, n)
+        auto = ranking.beside(where.ours("auto", "auto", n, {}, {}))
+        chosen = f"{choose_solver(frame, n, to_zero)} on {choose_schedule(frame, n, to_zero)}"
+        yield {**auto, "chosen": chosen}, ranking.solvers()
+
+
+def tuned(where: Class, solvers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of tuned plans beside the best of a table of solvers, run again with them."""
+    rows = [row for row in solvers if "median" in row]
+    errors = where.tuned(sorted({row["calls"] for row in rows if row["calls"] <= _TUNED_CALLS}))
+    for n, found in errors.items():
+        named = set()
+        for measure, levels in (("median", "levels"), ("rms", "rms_levels")):
+            for others in (False, True):
+                at = (row for row in rows if row["calls"] == n and not (others and row["library"] == "fewstep"))
+                best = min(at, key=lambda row: float(row[measure]))
+                named.add((best["library"], best["solver"], best[levels]))
+        yield Ranking(where, n, named).beside(found)
+
+
+PARTS = ("untuned", "tuned")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--set", choices=SETS, default="judge", help="which problems (default judge, the one recorded)")
     parser.add_argument("--classes", nargs="*", choices=CLASSES, default=list(CLASSES))
     parser.add_argument("--calls", nargs="*", type=int, default=CALLS)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="tuned: beside what is on record")
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.classes:
-        where = Class(name, SETS[args.set])
-        frame = fewstep.frame(where.frame)
-        tuned = where.tuned([n for n in args.calls if n <= _TUNED_CALLS])
-        rows: dict[str, list[dict[str, Any]]] = {"auto": [], "tuned": [], "solvers": []}
-        for n in args.calls:
-            measured, to_zero = Ranking(where, n), where.end == 0
-            chosen = f"{choose_solver(frame, n, to_zero)} on {choose_schedule(frame, n, to_zero)}"
-            auto = {**measured.beside(where.ours("auto", "auto", n, {}, {})), "chosen": chosen}
-            rows["auto"].append(auto)
-            rows["solvers"] += measured.solvers()
-            if n in tuned:
-                rows["tuned"].append(measured.beside(tuned[n]))
-            print(
-                f"{name}, {n} calls: auto / best {auto['ratio']:.2f} (RMS {auto['rms_ratio']:.2f}), "
-                f"/ best of others {auto['others_ratio']:.2f}, "
-                f"worst problem / its own best {auto['worst']:.2f}; best: {auto['best']}"
-                + (f"; tuned / best {rows['tuned'][-1]['ratio']:.2f}" if n in tuned else ""),
-                flush=True,
-            )
+        where, rows = Class(name, SETS[args.set]), get("exact").get(f"{name}: solvers", {}).get("rows", [])
+        kept: dict[str, list[dict[str, Any]]] = {}
+        if "untuned" in args.parts:
+            kept, rows = {"auto": [], "solvers": []}, []
+            for auto, solvers in untuned(where, args.calls):
+                kept["auto"].append(auto)
+                kept["solvers"] += solvers
+                _print(name, "auto", auto)
+            rows = kept["solvers"]
+        if "tuned" in args.parts:
+            kept["tuned"] = []
+            for row in tuned(where, rows):
+                kept["tuned"].append(row)
+                _print(name, "tuned", row)
         if args.set == "judge":
-            for part, found in rows.items():
+            for part, found in kept.items():
                 put("exact", f"{name}: {part}", found)
+
+
+def _print(name: str, what: str, row: Mapping[str, Any]) -> None:
+    print(
+        f"{name}, {row['calls']} calls: {what} / best {row['ratio']:.2f} (RMS {row['rms_ratio']:.2f}), "
+        f"/ best of others {row['others_ratio']:.2f}, worst problem / its own best {row['worst']:.2f}; "
+        f"best: {row['best']}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
