@@ -94,11 +94,11 @@ _SOLVERS: Mapping[str, tuple[Rule, ...]] = {
         Rule(1, Pick("dpm_solver_3m", {"start": "euler", "last": "regular", "variant": "paper"})),
     ),
     "noise, strong guidance": (Rule(14, _THIRD), Rule(1, _SECOND)),
-    "noise, eta": (Rule(10, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
+    "noise, eta": (Rule(18, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
     "flow": (Rule(14, _FLOW_AB4), Rule(7, _FLOW_AB3), Rule(1, Pick("unipc_2"))),
     "flow, network": (Rule(15, _FLOW_AB3), Rule(8, Pick("unipc_2")), Rule(1, _FLOW_AB3)),
     "flow, strong guidance": (Rule(10, Pick("unipc_2")), Rule(1, Pick("dpm_solver_2m"))),
-    "flow, eta": (Rule(12, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
+    "flow, eta": (Rule(18, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
 }
 #: the same for the levels
 _SCHEDULES: Mapping[str, tuple[Rule, ...]] = {

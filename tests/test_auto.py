@@ -17,6 +17,14 @@ from fewstep.samplers.times import FlowShift
 FRAMES = ("ve", "vp", "flow")
 
 
+@pytest.mark.parametrize("frame", ["vp", "flow"])
+def test_noise_takes_the_solver_that_is_nearer_on_networks(frame: str) -> None:
+    """Distances to the converged samples along one path: docs/benchmarks.md, sample quality, SDE."""
+    chosen = {n: choose_solver(fewstep.frame(frame), n, guidance=1.0, eta=1.0).id for n in (5, 10, 15, 20, 50)}
+    assert set(chosen.values()) == {"dpmpp_2m_sde", "deis_tab_sde"}
+    assert [n for n, id in chosen.items() if id == "deis_tab_sde"] == [20, 50]
+
+
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("end", [0, "sigma_min"])
 @pytest.mark.parametrize("options", [{}, {"guidance": 7.5}, {"eta": 1.0}, {"eta": 0.5, "s_noise": 1.1}])
