@@ -4,8 +4,8 @@
     published  the best solver and schedule of a short list, by the samples for choosing
     fit        from the best starting points, Gauss-Newton on levels and weights (`samplers/fit.py`); those that come
                out best of a heat go on (`task.HEATS`)
-    judge      the tuned plan is taken if the paired-bootstrap 90 % interval of tuned/published, in the geometric mean
-               over the samples for judging, lies below 1; otherwise the published plan is kept
+    judge      the tuned plan is taken if Student's 90 % interval of tuned/published, a geometric mean over the samples
+               for judging, lies below 1; otherwise the published plan is kept
 
 The samples are three disjoint parts of the noise (`task.split`).
 """
@@ -20,7 +20,7 @@ import torch
 from .family import Family
 from .fingerprint import fingerprint
 from .fit import Fit, advance, begin
-from .judgement import gain, geometric_means
+from .judgement import mean_gain
 from .level import Frame
 from .level import frame as make_frame
 from .plan import Plan
@@ -220,7 +220,7 @@ def _judged(setting: Setting, published: Plan, fit: Fit, judging: Samples, conve
     plan = fit.family.plan(fit.best)
     tuned = yield from judging.errors(plan)
     untuned = yield from judging.errors(published)
-    found = gain(tuned.numpy(), untuned.numpy(), middle=geometric_means)
+    found = mean_gain(tuned.numpy(), untuned.numpy())
     error, before = tuned.median().item(), untuned.median().item()
     notes = []
     kept = error if found.proven else before
