@@ -111,7 +111,8 @@ class Family:
 def _own_calls(frame: Frame, sigmas: tuple[float, ...], method: Adams) -> tuple[Call, ...]:
     """The method's calls. Unlike `multistep` it never drops to fewer points, so that a fit sees no jumps.
 
-    The step to sigma 0 is in the frame's regular form where the method is in it, and x = D otherwise.
+    The step to sigma 0 is in the frame's regular form where the method is in it, and x = D otherwise. A prediction
+    made at alpha 0 weighs nothing in the clock lambda, in which it is infinitely far away.
     """
     levels = [frame.level(host) for host in sigmas]
     calls = []

@@ -52,7 +52,7 @@ class Entry:
     published        the setting that had to be beaten
     error            median distance of the tuned plan, taken or not, to the teacher's ends
     published_error  that of the published one
-    gain             tuned/published with its interval
+    gain             tuned/published, a geometric mean over the samples, with its interval
     teacher_distance how far the teacher's ends were from those at half the calls
     """
 

@@ -46,16 +46,22 @@ class Start:
 
 #: beta is the best of them for networks under guidance at few calls, the others on exact models
 _NOISE_SCHEDULES = ("karras", "exponential", "time_quadratic", "beta")
-_NOISE_STARTS = tuple(
-    Start(method, id)
-    for method in (Adams("noise", "lambda", 3), Adams("data", "lambda", 3))
-    for id in _NOISE_SCHEDULES
-)
+_FLOW_SCHEDULES = ("sgm_uniform", "beta", "flow_shift")
+
+
+def _starts(forms: Mapping[str, str], schedules: tuple[str, ...]) -> tuple[Start, ...]:
+    """Forms, each in its clock, on every schedule, of 3 points and of 2: under guidance 3 overshoot, some for good."""
+    return tuple(
+        Start(Adams(form, clock, points), id) for form, clock in forms.items() for points in (3, 2) for id in schedules
+    )
+
+
+_NOISE_STARTS = _starts({"noise": "lambda", "data": "lambda"}, _NOISE_SCHEDULES)
 #: frame -> starting points
 STARTS = {
     "ve": _NOISE_STARTS,
     "vp": _NOISE_STARTS,
-    "flow": tuple(Start(Adams("velocity", "sigma", 3), id) for id in ("sgm_uniform", "beta", "flow_shift")),
+    "flow": _starts({"velocity": "sigma", "data": "lambda"}, _FLOW_SCHEDULES),
 }
 #: In the noise form nothing is fitted from above this rho: it subtracts numbers of that size to get one of size 1.
 _NEARLY_NOISE = 200.0
@@ -78,11 +84,11 @@ RIVALS = {
     "flow": tuple(
         Setting(solver, id)
         for solver in ("flow_ab2", "flow_ab3", "flow_ab4", "dpm_solver_3m", "dpmpp_2m", "unipc_2")
-        for id in ("sgm_uniform", "beta", "flow_shift")
+        for id in _FLOW_SCHEDULES
     ),
 }
-#: fits that are begun from the best starting points, and after how many rounds the best of them goes on alone
-BEGUN, TRYING = 3, 3
+#: how many fits go on, and for how many rounds each; after these the best of them goes on alone
+HEATS = ((6, 1), (2, 2))
 _FEWEST_SAMPLES = 12
 
 
@@ -203,6 +209,13 @@ class Task:
             if sigmas[0] == self.sigma_max:
                 yield self.family(start.method, n), sigmas
 
+    def heats(self) -> Iterator[tuple[int, int]]:
+        """How many fits go on and for how many rounds each, one after the other; the last goes on alone."""
+        left = self.rounds
+        for going, each in (*HEATS, (1, left)):
+            yield going, min(each, left)
+            left -= min(each, left)
+
     def teacher(self, calls: int) -> Plan:
         """The plan of the run that is taken for the truth, or of its check."""
         return teacher_plan(self.range, calls, last=self.teacher_last)
@@ -214,8 +227,9 @@ class Task:
         for n in self.calls:
             published += (len(self.starts) + len(self.beaten)) * n * choosing
             on_fitted, on_choosing = fit.round_calls(self.family(self.starts[0].method, n))
-            rounds = (BEGUN - 1) * min(TRYING, self.rounds) + self.rounds
-            fits += rounds * (on_fitted * fitted + on_choosing * choosing) + BEGUN * n * (fitted + choosing)
+            begun = HEATS[0][0]
+            rounds = sum(going * each for going, each in self.heats())
+            fits += rounds * (on_fitted * fitted + on_choosing * choosing) + begun * n * (fitted + choosing)
         teacher = samples * self.teacher_calls + judging * (self.teacher_calls // 2)
         return Cost(teacher, published, fits, 2 * judging * sum(self.calls))
 

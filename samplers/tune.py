@@ -2,9 +2,10 @@
 
     teacher    a run of many calls gives the end of every sample; a run of half as many says whether it has converged
     published  the best solver and schedule of a short list, by the samples for choosing
-    fit        from the best starting points, Gauss-Newton on levels and weights (`samplers/fit.py`)
-    judge      the tuned plan is taken if the paired-bootstrap 90 % interval of tuned/published, on the samples for
-               judging, lies below 1; otherwise the published plan is kept
+    fit        from the best starting points, Gauss-Newton on levels and weights (`samplers/fit.py`); those that come
+               out best of a heat go on (`task.HEATS`)
+    judge      the tuned plan is taken if Student's 90 % interval of tuned/published, a geometric mean over the samples
+               for judging, lies below 1; otherwise the published plan is kept
 
 The samples are three disjoint parts of the noise (`task.split`).
 """
@@ -16,17 +17,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from . import fit as fits
+from .family import Family
 from .fingerprint import fingerprint
-from .fit import Fit
-from .judgement import gain
+from .fit import Fit, advance, begin
+from .judgement import mean_gain
 from .level import Frame
 from .level import frame as make_frame
 from .plan import Plan
 from .profile import Entry, Profile
 from .run import Model
 from .samples import ExtraArgs, Result, Samples, Work, check_noise, driven, told
-from .task import BEGUN, TRYING, Cost, Setting, Task, split
+from .task import HEATS, Cost, Setting, Task, split
 from .teacher import Converged, convergence, taught
 from .times import TimeMap
 
@@ -181,27 +182,37 @@ def _best_published(task: Task, n: int, choosing: Samples) -> Work[tuple[Setting
 def _fitted(
     task: Task, n: int, fitting: Samples, choosing: Samples, log: _Log
 ) -> Generator[Progress, None, Fit]:
-    """The best fit: a few are begun, and the one that comes out best goes on."""
+    """The best fit: several are begun, and after each heat those that came out best go on."""
+    fits = yield from _begun(task, n, fitting, choosing, log)
+    made = 0
+    for going, rounds in task.heats():
+        fits = sorted(fits, key=lambda each: each.chosen)[:going]
+        for _ in range(rounds):
+            made += 1
+            for i, fit in enumerate(fits):
+                if not fit.over:
+                    fits[i] = yield from log.drive("fit", n, advance(fit, fitting, choosing))
+                    log.say(f"{n} calls, round {made}: mean error {fits[i].chosen:.3g} on the samples for choosing")
+    return min(fits, key=lambda each: each.chosen)
+
+
+def _begun(
+    task: Task, n: int, fitting: Samples, choosing: Samples, log: _Log
+) -> Generator[Progress, None, list[Fit]]:
+    """Fits from the best starting points. Of those that differ in nothing but their points, which a fit frees, one."""
     ranked = []
     for family, sigmas in task.begun(n):
         plan = family.plan(family.start(sigmas))
         error = (yield from log.drive("published", n, choosing.errors(plan))).median().item()
         ranked.append((error, family, sigmas))
     ranked.sort(key=lambda each: each[0])
-    begun: list[Fit] = []
-    for _, family, sigmas in ranked[:BEGUN]:
-        fit = yield from log.drive("fit", n, fits.begin(family, sigmas, fitting, choosing))
-        for _ in range(min(TRYING, task.rounds)):
-            if not fit.over:
-                fit = yield from log.drive("fit", n, fits.advance(fit, fitting, choosing))
-        begun.append(fit)
-    fit = min(begun, key=lambda each: each.chosen)
-    for i in range(TRYING, task.rounds):
-        if fit.over:
-            break
-        fit = yield from log.drive("fit", n, fits.advance(fit, fitting, choosing))
-        log.say(f"{n} calls, round {i + 1}: mean error {fit.chosen:.3g} on the samples for choosing")
-    return fit
+    places: dict[object, tuple[Family, list[float]]] = {}
+    for _, family, sigmas in ranked:
+        places.setdefault((family.method.form, tuple(sigmas)), (family, sigmas))
+    fits = []
+    for family, sigmas in list(places.values())[: HEATS[0][0]]:
+        fits.append((yield from log.drive("fit", n, begin(family, sigmas, fitting, choosing))))
+    return fits
 
 
 def _judged(setting: Setting, published: Plan, fit: Fit, judging: Samples, converged: Converged) -> Work[Entry]:
@@ -209,7 +220,7 @@ def _judged(setting: Setting, published: Plan, fit: Fit, judging: Samples, conve
     plan = fit.family.plan(fit.best)
     tuned = yield from judging.errors(plan)
     untuned = yield from judging.errors(published)
-    found = gain(tuned.numpy(), untuned.numpy())
+    found = mean_gain(tuned.numpy(), untuned.numpy())
     error, before = tuned.median().item(), untuned.median().item()
     notes = []
     kept = error if found.proven else before

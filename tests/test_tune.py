@@ -16,13 +16,13 @@ import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, median_error
 from fewstep.samplers.family import Family
-from fewstep.samplers.judgement import gain
+from fewstep.samplers.judgement import gain, mean_gain
 from fewstep.samplers.methods.adams import Adams
 from fewstep.samplers.noise_range import NoiseRange
 from fewstep.samplers.profile import Profile
 from fewstep.samplers.profile_folder import profile_folder, profile_names, profile_path
 from fewstep.samplers.samples import Samples
-from fewstep.samplers.task import STARTS, Setting, Task, split
+from fewstep.samplers.task import HEATS, STARTS, Setting, Task, split
 from fewstep.samplers.teacher import teacher_plan
 from fewstep.samplers.times import EDM
 from fewstep.samplers.tune import Progress, tuning
@@ -140,26 +140,57 @@ def test_the_interval_of_a_gain() -> None:
         gain(errors, errors[:5])
 
 
+@pytest.mark.parametrize("samples", [3, 24])
+def test_the_interval_of_a_mean_gain(samples: int) -> None:
+    """Where nothing is gained a gain is claimed in 5 of 100: the logarithms are normal, so that Student's t is exact.
+    The band is 4 standard deviations of a share of 2000."""
+    generator = np.random.default_rng(3)
+    untuned = np.exp(generator.normal(size=(2000, samples)))
+    ratios = np.exp(0.25 * generator.normal(size=(2000, samples)))
+    found = [mean_gain(u * ratio, u) for u, ratio in zip(untuned, ratios, strict=True)]
+    assert sum(each.proven for each in found) / 2000 == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 2000))
+    assert found[0].ratio == pytest.approx(np.exp(np.log(ratios[0]).mean()))
+
+
+def test_a_mean_gain_of_errors_without_logarithms_is_that_of_medians() -> None:
+    errors = np.exp(np.random.default_rng(0).normal(size=24))
+    one = np.where(np.arange(24) == 5, np.inf, errors)
+    none = np.where(np.arange(24) == 5, 0.0, errors)
+    for tuned in (one, none):
+        assert mean_gain(0.5 * tuned, errors) == gain(0.5 * tuned, errors)
+    assert not mean_gain(np.zeros(5), np.zeros(5)).proven
+    with pytest.raises(ValueError, match="one a sample"):
+        mean_gain(errors, errors[:5])
+
+
 @pytest.mark.parametrize("frame", ["ve", "vp", "flow"])
 @pytest.mark.parametrize("end", [0.0, None])
 def test_a_family_begins_with_its_method_and_keeps_constants(frame: str, end: float | None) -> None:
     """With every deviation 0 it is the solver; with any others Plan's own check of constants passes."""
     sigma_max, sigma_min = RANGES["flow" if frame == "flow" else "ve"]
     last = sigma_min if end is None else end
-    names = {"noise": "dpm_solver_3m", "data": "dpmpp_3m", "velocity": "flow_ab3"}
+    names = {"noise": "dpm_solver_{}m", "data": "dpmpp_{}m", "velocity": "flow_ab{}"}
     for start in STARTS[frame]:
         form = start.method.form
+        if (frame, form) == ("flow", "data"):
+            sigma_max = 0.99  # at 1 the published solvers have another clock
         end_name = 0 if last == 0.0 else "sigma_min"
         range_: dict[str, Any] = {"sigma_max": sigma_max, "sigma_min": sigma_min, "end": end_name}
         sigmas = fewstep.schedule(start.schedule, 7, frame=frame, **range_)
         family = Family(fewstep.frame(frame), sigma_max, sigma_min, last, 7, start.method)
         theta = family.start(sigmas)
         assert len(theta) == family.size == len(family.first_updates)
-        settled = {"variant": "paper"} if form == "data" else {}
+        points = start.method.points
+        settled = {"start": "euler"} if points == 3 else {}
+        if form != "velocity":  # which variant is the exact polynomial's
+            settled["variant"] = {2: "taylor", 3: "paper"}[points]
         last_option = "denoise" if form == "data" else "regular"
-        same = fewstep.plan(names[form], sigmas, frame, start="euler", final="off", last=last_option, **settled)
+        solver = names[form].format(points)
+        same = fewstep.plan(solver, sigmas, frame, final="off", last=last_option, **settled)
         if min(b / a for a, b in zip(sigmas[1:-1], sigmas[:-2], strict=True)) < 1.02:
             continue  # levels that a fit moves apart
+        if last and len(same.calls[-1].weights) < points:
+            continue  # a wide last step, where the published ones drop to fewer points
         x = torch.randn(4, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * sigma_max
         model = replace(PROBLEM, dim=9).model(frame)
         ours = fewstep.run(family.plan(theta), model, x)
@@ -272,6 +303,30 @@ def test_the_cost_is_known_before_and_counted() -> None:
     assert cost.teacher == 24 * 120 + 6 * 60
     assert str(cost.total) in str(cost)
     assert [p.done for p in told] == sorted(p.done for p in told)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3, 20])
+def test_the_heats_take_all_rounds_and_end_with_one_fit(rounds: int) -> None:
+    heats = list(Task(fewstep.frame("ve"), *RANGES["ve"], (4,), rounds=rounds).heats())
+    going = [count for count, _ in heats]
+    assert sum(each for _, each in heats) == rounds
+    assert going == sorted(going, reverse=True)
+    assert going[-1] == 1
+
+
+def test_of_starting_points_that_differ_in_points_alone_one_is_begun() -> None:
+    """From so high a sigma the data form alone is begun, so that every place has room in the first heat."""
+    task = Task(fewstep.frame("ve"), 400.0, 0.0292, (4,), teacher_last="regular", rounds=0)
+    spent, before = 0, 0
+    for progress in tuning(task, PROBLEM.model("ve"), PROBLEM.start("ve", 400.0, 24, 1)):
+        spent += (progress.done - before) * (progress.stage == "fit")
+        before = progress.done
+    begun = list(task.begun(4))
+    places = {tuple(sigmas) for _, sigmas in begun}
+    assert {family.method.form for family, _ in begun} == {"data"}
+    assert len(begun) == 2 * len(places) <= 2 * HEATS[0][0]
+    fitted, choosing, _ = split(24)
+    assert spent == len(places) * 4 * (fitted + choosing)
 
 
 def test_a_stop_keeps_the_plans_that_are_done() -> None:
