@@ -28,7 +28,7 @@ END = "sigma_min"
 MIXTURES, NETWORK = "mixtures", "the VP network"
 #: what their spreads are over
 OVER = {MIXTURES: f"{len(JUDGE)} problems", NETWORK: "3 noise seeds"}
-_PICTURES, _SEEDS, _CONVERGED = 40, (0, 1, 2), 200
+_PICTURES, _SEEDS, _CONVERGED = 20, (0, 1, 2), 200
 
 
 @cache
