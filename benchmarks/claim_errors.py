@@ -26,9 +26,12 @@ CALLS = (5, 10, 15, 20, 50)
 JUDGE = SETS["judge"]
 END = "sigma_min"
 MIXTURES, NETWORK = "mixtures", "the VP network"
+_PICTURES, _SEEDS, _CONVERGED = 20, (0, 1, 2), 200
 #: what their spreads are over
-OVER = {MIXTURES: f"{len(JUDGE)} problems", NETWORK: "3 noise seeds"}
-_PICTURES, _SEEDS, _CONVERGED = 40, (0, 1, 2), 200
+OVER = {
+    MIXTURES: f"{len(JUDGE)} problems",
+    NETWORK: f"{len(_SEEDS)} noise seeds, each the median of {_PICTURES} pictures",
+}
 
 
 @cache

@@ -18,7 +18,11 @@ DEIS = "DEIS, arXiv 2204.13902"
 PAPERS = (DPM_SOLVER, DPMPP, DEIS)
 
 #: verdict -> the first words of a conclusion
-_WORDS = {"yes": "Shown", "partly": "Shown in part", "no": "Not shown by our measurement"}
+_WORDS = {
+    "yes": "It holds in every case measured",
+    "partly": "It holds in part",
+    "no": "Our measurement does not show it: it holds in no case",
+}
 
 
 def verdict(cases: Iterable[bool]) -> str:

@@ -111,7 +111,7 @@ def near_convergence(networks: bool) -> Iterator[Row]:
         for n in (15, 20):
             found = distances(solver, levels, n)
             near = geometric_mean(found) < 2.0 * geometric_mean(chance())
-            measured.add(f"{solver}, {levels}", n, spread(found), near)
+            measured.add(f"{solver} on {levels}", n, spread(found), near)
     measured.add("draws from the mixtures", "chance", spread(chance()))
     yield measured.row(
         DPM_SOLVER, _README, f"Near convergence at 15 and 20 calls, in distribution ({MIXTURES})",
@@ -123,7 +123,7 @@ def near_convergence(networks: bool) -> Iterator[Row]:
         for solver, levels in _NEAR:
             for n in (15, 20):
                 found = network(1.0).errors(solver, levels, n)
-                measured.add(f"{solver}, {levels}", n, spread(found), geometric_mean(found) < _GREY)
+                measured.add(f"{solver} on {levels}", n, spread(found), geometric_mean(found) < _GREY)
         yield measured.row(
             DPM_SOLVER, _README, f"Near convergence at 15 and 20 calls, for the same noise ({NETWORK})",
             f"RMS distance to the converged picture; of {OVER[NETWORK]}. It holds below one grey level of an 8-bit "

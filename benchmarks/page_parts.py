@@ -30,7 +30,7 @@ def measured_on(made: Mapping[str, Any]) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """Two digits that count."""
-    return f"{value:.{digits}g}" if 0.01 <= abs(value) < 100 else f"{value:.{digits - 1}e}"
+    return f"{value:.{digits}g}" if value == 0.0 or 0.01 <= abs(value) < 100 else f"{value:.{digits - 1}e}"
 
 
 def mean(values: Iterable[float]) -> float:

@@ -147,7 +147,7 @@ def test_a_claim_is_shown_where_it_holds_in_every_case() -> None:
     measured.add("to compare", "chance", spread([0.3]))
     row = measured.row(DEIS, "experiments", "it is better", "error over the other's", "Always true.")
     assert measured.numbers["tAB"] == {"5": [pytest.approx(1.0), 0.5, 2.0], "10": [0.5]}
-    assert (row["shown"], row["conclusion"]) == ("yes", "Shown. Always true.")
+    assert (row["shown"], row["conclusion"]) == ("yes", "It holds in every case measured. Always true.")
     # one number alone has no spread
     assert numbers_of(row).split("<br>")[1:] == ["tAB: **5** 1 (0.5 to 2), **10** 0.5", "to compare: **chance** 0.3"]
     measured.add("rhoRK", 5, [3.0], False)
@@ -155,10 +155,10 @@ def test_a_claim_is_shown_where_it_holds_in_every_case() -> None:
     measured.add("score", 5, [3.0], False)
     row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
     assert row["shown"] == "partly"
-    assert row["conclusion"] == "Shown in part: for tAB; for rhoRK at 10 calls alone; not for score."
+    assert row["conclusion"] == "It holds in part: for tAB; for rhoRK at 10 calls alone; not for score."
     measured.holds = {"score": {"5": False}}
     row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
-    assert (row["shown"], row["conclusion"]) == ("no", "Not shown by our measurement.")
+    assert (row["shown"], row["conclusion"]) == ("no", "Our measurement does not show it: it holds in no case.")
 
 
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
