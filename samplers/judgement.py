@@ -18,10 +18,9 @@ class Gain:
     low: float
     high: float
 
-    @property
-    def proven(self) -> bool:
-        """Whether all of the interval is a gain."""
-        return self.high < 1.0
+    def proven(self, ratio: float = 1.0) -> bool:
+        """Whether all of the interval lies below a ratio: with 1, whether it is a gain."""
+        return self.high < ratio
 
     @property
     def open(self) -> bool:

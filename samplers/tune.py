@@ -5,7 +5,7 @@
     fit        from the best starting points, Gauss-Newton on levels and weights (`samplers/fit.py`); those that come
                out best of a heat go on (`task.HEATS`)
     judge      the tuned plan is taken if Student's 90 % interval of tuned/published, a geometric mean over the samples
-               for judging, lies below 1; otherwise the published plan is kept
+               for judging, lies below 0.95; otherwise the published plan is kept
 
 The samples are three disjoint parts of the noise (`task.split`).
 """
@@ -32,6 +32,8 @@ from .teacher import Converged, convergence, taught
 from .times import TimeMap
 
 Tensor = torch.Tensor
+#: a tuned plan is worth it if the gain is proven to be more than this: it is tied to its guidance and kind of prompt
+WORTH = 0.95
 
 
 @dataclass(frozen=True)
@@ -216,21 +218,22 @@ def _begun(
 
 
 def _judged(setting: Setting, published: Plan, fit: Fit, judging: Samples, converged: Converged) -> Work[Entry]:
-    """The tuned plan if it is proven to be better, the published one otherwise."""
+    """The tuned plan if it is proven to be worth it, the published one otherwise."""
     plan = fit.family.plan(fit.best)
     tuned = yield from judging.errors(plan)
     untuned = yield from judging.errors(published)
     found = mean_gain(tuned.numpy(), untuned.numpy())
+    taken = found.proven(WORTH)
     error, before = tuned.median().item(), untuned.median().item()
     notes = []
-    kept = error if found.proven else before
-    if not found.proven:
-        notes.append(f"kept as published: the tuned plan was not better on noise of its own, {found}")
+    kept = error if taken else before
+    if not taken:
+        notes.append(f"kept as published: on noise of its own the tuned plan was not better by a proven 5 %, {found}")
     if not converged.enough_for(kept):
         notes.append(
             f"the teacher has not converged: its ends move by {converged.distance:.2g} from {converged.calls} calls to "
             f"twice as many, beside an error of {kept:.2g}; give teacher_calls more, or trust the gain less"
         )
-    chosen = plan if found.proven else published
+    chosen = plan if taken else published
     chosen = replace(chosen, notes=(*chosen.notes, *notes))
-    return Entry(chosen, found.proven, str(setting), error, before, found, converged.distance)
+    return Entry(chosen, taken, str(setting), error, before, found, converged.distance)

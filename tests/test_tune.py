@@ -16,7 +16,7 @@ import pytest
 import torch
 from fewstep.benchmarks.problems import PROBLEMS, median_error
 from fewstep.samplers.family import Family
-from fewstep.samplers.judgement import gain, mean_gain
+from fewstep.samplers.judgement import Gain, gain, mean_gain
 from fewstep.samplers.methods.adams import Adams
 from fewstep.samplers.noise_range import NoiseRange
 from fewstep.samplers.profile import Profile
@@ -76,6 +76,17 @@ def test_a_model_that_is_solved_exactly_keeps_its_published_plan() -> None:
     assert entry.published in str(made)
 
 
+@pytest.mark.parametrize(("high", "taken"), [(0.94, True), (0.96, False)])
+def test_a_gain_of_less_than_five_percent_is_not_worth_it(
+    high: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fewstep.samplers.tune.mean_gain", lambda tuned, untuned: Gain(high - 0.02, high - 0.04, high))
+    noise = PROBLEM.start("ve", RANGES["ve"][0], 24, 1)
+    entry = fewstep.tune(PROBLEM.model("ve"), noise, 3, rounds=1, **options("ve", teacher_calls=12)).entries[3]
+    assert entry.tuned == taken
+    assert any("not better by a proven 5 %" in note for note in entry.plan.notes) != taken
+
+
 def test_the_claimed_gain_holds_on_fresh_noise() -> None:
     """The upper end of the interval is a 95 % bound for the judging samples; fresh ones may differ as much again."""
     made = profile("ve")
@@ -126,16 +137,16 @@ def test_the_interval_of_a_gain() -> None:
     errors = np.exp(np.random.default_rng(0).normal(size=60))
     half = gain(0.5 * errors, errors)
     assert half.ratio == pytest.approx(0.5)
-    assert half.proven
+    assert half.proven()
     # a quantile of ratios that are all the same
     assert (half.low, half.high) == pytest.approx((0.5, 0.5))
     other = np.exp(np.random.default_rng(1).normal(size=60))
     same = gain(errors, other)
     assert same.low < 1.0 < same.high
-    assert not same.proven
-    assert not gain(errors, errors).proven
+    assert not same.proven()
+    assert not gain(errors, errors).proven()
     zero = gain(np.zeros(5), np.zeros(5))
-    assert not zero.proven
+    assert not zero.proven()
     with pytest.raises(ValueError, match="one a sample"):
         gain(errors, errors[:5])
 
@@ -148,7 +159,7 @@ def test_the_interval_of_a_mean_gain(samples: int) -> None:
     untuned = np.exp(generator.normal(size=(2000, samples)))
     ratios = np.exp(0.25 * generator.normal(size=(2000, samples)))
     found = [mean_gain(u * ratio, u) for u, ratio in zip(untuned, ratios, strict=True)]
-    assert sum(each.proven for each in found) / 2000 == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 2000))
+    assert sum(each.proven() for each in found) / 2000 == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 2000))
     assert found[0].ratio == pytest.approx(np.exp(np.log(ratios[0]).mean()))
 
 
@@ -158,7 +169,7 @@ def test_a_mean_gain_of_errors_without_logarithms_is_that_of_medians() -> None:
     none = np.where(np.arange(24) == 5, 0.0, errors)
     for tuned in (one, none):
         assert mean_gain(0.5 * tuned, errors) == gain(0.5 * tuned, errors)
-    assert not mean_gain(np.zeros(5), np.zeros(5)).proven
+    assert not mean_gain(np.zeros(5), np.zeros(5)).proven()
     with pytest.raises(ValueError, match="one a sample"):
         mean_gain(errors, errors[:5])
 
