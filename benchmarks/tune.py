@@ -1,10 +1,10 @@
 """Evidence for tuning: error of tuned plans beside the best untuned ones, on noise that tuning has not seen.
 
-    python -m fewstep.benchmarks.tune [--networks] [--transfer] [--calls 5,8] [--frames ve]
+    make bench-tune      or python -m fewstep.benchmarks.tune [--parts exact network transfer] [--frames vp] [--calls 8]
 
-Exact problems (about 10 minutes on a quiet core): eight mixtures and smoothed digits, tuned on 256 samples, measured on
-96 others against the exact solution. --networks (about 40 minutes): the two of demo/ at guidance 1 and 4, tuned on 96
-pictures, measured on 24 others against 320 calls.
+exact: eight mixtures and smoothed digits, tuned on 256 samples, measured on 96 others against the exact solution; about
+10 minutes on a quiet core. network: the two of demo/ at guidance 1 and 4, tuned on 96 pictures, measured on 24 others
+against 320 calls; about 40 minutes. transfer: profiles of the networks used with what they were not tuned for; as long.
 
 The rival is the best, on the fresh noise itself, of every deterministic solver of the table on every schedule of its
 frame, with last=regular as well as the default: the first quarter of the samples chooses 12, all of them the best.
@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from statistics import geometric_mean
 from typing import Any
 
 import fewstep
@@ -39,7 +40,11 @@ EXACT: dict[str, Mixture] = {
     **{f"mixture {p.seed}: {p.dim}-D, {p.modes} modes": p for p in (*PROBLEMS[:5], PROBLEMS[6], *PROBLEMS[8:])},
     "digits: 64-D": Digits(),
 }
-_FRESH, _PICTURES, _TUNED_ON = 96, 24, 96
+#: samples of an exact problem that a plan is tuned on, and fresh ones
+_SAMPLES, _FRESH = 256, 96
+#: pictures of a network, fresh ones and to be tuned on
+_PICTURES, _TUNED_ON = 24, 96
+_NETWORK_CALLS, GUIDANCE = (5, 8, 10), (1.0, 4.0)
 
 
 def untuned_plans(n: int, frame: str) -> Iterator[tuple[str, Plan]]:
@@ -64,9 +69,7 @@ def best_untuned(model: Callable[..., Tensor], x: Tensor, ends: Tensor, n: int, 
     """(error, name) of the best of them."""
 
     def errors(plans: Iterable[tuple[str, Plan]], count: int) -> list[tuple[float, str, Plan]]:
-        found = [
-            (median_error(fewstep.run(plan, model, x[:count]), ends[:count]), name, plan) for name, plan in plans
-        ]
+        found = [(median_error(fewstep.run(plan, model, x[:count]), ends[:count]), name, plan) for name, plan in plans]
         return sorted((each for each in found if math.isfinite(each[0])), key=lambda each: each[0])
 
     few = errors(untuned_plans(n, frame), len(x) // 4)[:12]
@@ -103,11 +106,11 @@ def _published(profile: Profile, n: int) -> Plan:
     return {str(setting): plan for setting, plan in task.plans(task.beaten, n).items()}[profile.entries[n].published]
 
 
-def exact(name: str, frame: str, calls: Sequence[int], samples: int) -> Iterator[Row]:
+def exact(name: str, frame: str, calls: Sequence[int]) -> Iterator[Row]:
     """The rows of an exact problem."""
     problem, (sigma_max, sigma_min) = EXACT[name], RANGES[frame]
     model = problem.model(frame)
-    noise = problem.start(frame, sigma_max, samples, 1)
+    noise = problem.start(frame, sigma_max, _SAMPLES, 1)
     fresh = problem.start(frame, sigma_max, _FRESH, 2)
     ends = problem.exact(fresh, frame, [sigma_max, 0.0])[-1]
     range_: dict[str, Any] = {"frame": frame, "sigma_max": sigma_max, "sigma_min": sigma_min}
@@ -171,39 +174,48 @@ def kept(group: str, name: str, rows: Iterable[Row]) -> list[Row]:
     return found
 
 
+#: part -> its default calls, and its frames
+PARTS: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
+    "exact": (CALLS, ("ve", "flow")),
+    "network": (_NETWORK_CALLS, ("vp", "flow")),
+    "transfer": (_NETWORK_CALLS, ("vp", "flow")),
+}
+
+
+def _measured(
+    part: str, frame: str, calls: Sequence[int], guidance: Sequence[float]
+) -> Iterator[tuple[str, Iterator[Row]]]:
+    """(what is measured, its rows)."""
+    if part == "exact":
+        yield from ((name, exact(name, frame, calls)) for name in EXACT)
+    elif part == "network":
+        yield from ((f"guidance {each:g}", network(frame, each, calls)) for each in guidance)
+    else:
+        yield from transfer(frame, calls)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--calls", default="")
-    parser.add_argument("--frames", default="ve,flow")
-    parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--networks", action="store_true")
-    parser.add_argument("--transfer", action="store_true", help="profiles of the networks used elsewhere")
-    parser.add_argument("--guidance", default="1,4")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--frames", nargs="*", choices=RANGES, default=list(RANGES))
+    parser.add_argument("--calls", nargs="*", type=int)
+    parser.add_argument("--guidance", nargs="*", type=float, default=GUIDANCE, help="of the networks")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    networks = given.networks or given.transfer
-    calls = [int(n) for n in given.calls.split(",") if n] or ([5, 8, 10] if networks else list(CALLS))
-    frames = given.frames.replace("ve", "vp").split(",") if networks else given.frames.split(",")
-    for frame in frames:
-        found: list[Row] = []
-        if given.transfer:
-            group = f"transfer {frame}"
-            for what, rows in transfer(frame, calls):
-                found += kept(group, what, rows)
-                put("tune", group, found)  # hours: what is there is kept
-        elif given.networks:
-            group = f"network {frame}"
-            for guidance in map(float, given.guidance.split(",")):
-                found += kept(group, f"guidance {guidance:g}", network(frame, guidance, calls))
-        else:
-            group = f"exact {frame}"
-            for name in EXACT:
-                found += kept(group, name, exact(name, frame, calls, given.samples))
-        put("tune", group, found)
-        for n in calls:
-            values = [row["ratio"] for row in found if row["calls"] == n]
-            mean = math.exp(sum(map(math.log, values)) / len(values))
-            print(f"{group}, {n} calls: geometric mean {mean:.3f}, worst {max(values):.3f}", flush=True)
+    for part in given.parts:
+        calls, frames = PARTS[part]
+        calls = tuple(given.calls or calls)
+        for frame in (each for each in frames if each in given.frames):
+            group, found = f"{part} {frame}", list[Row]()
+            for name, rows in _measured(part, frame, calls, given.guidance):
+                found += kept(group, name, rows)
+                put("tune", group, found)  # after each: a part takes an hour
+            for n in calls:
+                values = [row["ratio"] for row in found if row["calls"] == n]
+                print(
+                    f"{group}, {n} calls: geometric mean {geometric_mean(values):.3f}, worst {max(values):.3f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
