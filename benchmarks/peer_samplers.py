@@ -68,7 +68,8 @@ _HOSTS: _Samplers = [
     ("sample_ipndm_v", {}, ONE),
     ("sample_deis", {}, ONE),
 ]
-#: of ComfyUI alone; res_multistep, seeds_2 and seeds_3 are stochastic but for these options
+#: of ComfyUI alone; seeds_2 and seeds_3 are stochastic but for these options, and res_multistep draws noise that it
+#: gives no weight
 _COMFY: _Samplers = [
     ("sample_res_multistep", {"s_noise": 0.0}, ONE),
     ("sample_gradient_estimation", {}, ONE),
@@ -89,7 +90,8 @@ def sampler_peers(frame: str, end: int | str) -> Iterator[Peer]:
         own = _COMFY if module is comfy else []
         yield from _peers(library, module, [*_EITHER, *_HOSTS, *own], frame, end)
         if module is comfy:
-            yield from _peers(library, _comfy_unipc, _COMFY_UNIPC, frame, end)
+            # its own numbers are float32 and do not go with others; where it is to go to 0 it ends at 0.001
+            yield from _peers(library, _comfy_unipc, _COMFY_UNIPC, frame, end, torch.float32)
 
 
 def _comfy_unipc() -> ModuleType:
@@ -97,26 +99,25 @@ def _comfy_unipc() -> ModuleType:
 
 
 def _peers(
-    library: str, module: Callable[[], ModuleType], samplers: _Samplers, frame: str, end: int | str
-) -> Iterator[Peer]:
+    library: str, module: Callable[[], ModuleType], samplers: _Samplers, frame: str, end: int | str,
+    dtype: torch.dtype = torch.float64,
+) -> Iterator[Peer]:  # fmt: skip
     for name, options, steps in samplers:
         title = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
         for levels, row in fewstep.schedules().items():
             if frame in row.frames:
-                yield Peer(library, title, levels, partial(_ready, module, name, options, steps, levels, frame, end))
+                make = partial(_ready, module, name, options, steps, levels, frame, end, dtype)
+                yield Peer(library, title, levels, make)
 
 
 def _ready(
     module: Callable[[], ModuleType], name: str, options: dict[str, Any], steps: Steps, levels: str, frame: str,
-    end: int | str, n: int,
+    end: int | str, dtype: torch.dtype, n: int,
 ) -> Ready:  # fmt: skip
     function = getattr(module(), name)
     sigmas = fewstep.schedule(levels, steps[end != 0](n), frame=frame, end=end)
 
     def run(model: Denoiser, x: Tensor) -> Tensor:
-        # its own numbers are float32 and do not go with others
-        dtype = torch.float32 if "unipc" in name else torch.float64
-
         def asked(x: Tensor, sigma: Tensor) -> Tensor:
             return model(x.double(), float(sigma.flatten()[0])).to(dtype)
 

@@ -17,7 +17,7 @@ from fewstep.benchmarks.guided import Conditional, Guided
 from fewstep.benchmarks.hosts import given_hosts
 from fewstep.benchmarks.page import PARTS, ROOT, page, readme
 from fewstep.benchmarks.page_claims import numbers_of
-from fewstep.benchmarks.page_parts import failures
+from fewstep.benchmarks.page_parts import failed_everywhere, failures
 from fewstep.benchmarks.peer import Denoiser, Peer, Ready
 from fewstep.benchmarks.peer_samplers import sampler_peers
 from fewstep.benchmarks.problems import PROBLEMS
@@ -54,6 +54,10 @@ def test_a_peer_that_fails_is_listed_with_its_error() -> None:
     ]
     assert failures(rows) == ["Failed:\n\n- a, b at 6 calls: ValueError: no"]
     assert failures(rows[1:]) == []
+    assert failed_everywhere([*rows, {**rows[0], "calls": 8}], "variance") == [
+        "Failed at every number of calls:\n\n- a, b: ValueError: no"
+    ]
+    assert failed_everywhere([*rows, {**rows[1], "solver": "b", "calls": 8}], "variance") == []
 
 
 @pytest.mark.parametrize("id", ["ddim", "dpmpp_2s_sde", "dpmpp_3m_sde", "deis_tab_sde", "sa_solver"])
@@ -159,6 +163,9 @@ def test_a_claim_is_shown_where_it_holds_in_every_case() -> None:
     measured.holds = {"score": {"5": False}}
     row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
     assert (row["shown"], row["conclusion"]) == ("no", "Not shown by our measurement.")
+    measured.holds = {}
+    with pytest.raises(ValueError, match="no case was measured"):
+        measured.row(DEIS, "experiments", "it is better", "error over the other's")
 
 
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +249,8 @@ def test_ratios_are_taken_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (good["solver"], good["levels"], good["median"]) == ("good", "karras", pytest.approx(2.0))
     assert fair["rms"] == pytest.approx(2.0 * math.sqrt(8.0))
     assert bad["failed"] == "FloatingPointError: ends in NaN at 5"
+    with pytest.raises(LookupError, match="not here: others, gone, karras"):
+        Ranking(where, 5, {("fewstep", "good", "karras"), ("others", "gone", "karras")})
 
 
 def test_plans_are_tuned_for_each_problem() -> None:
