@@ -142,8 +142,11 @@ def _sigmas(scheduler: Any, name: str) -> list[float]:
     if name in ("DDIMScheduler", "PNDMScheduler"):
         found = scheduler.alphas_cumprod[scheduler.timesteps].double()
         return [*((1 - found) / found).sqrt().tolist(), _last_of_ddim(scheduler)]
-    asked: list[float] = scheduler.sigmas.double().tolist()
-    return [*asked[: len(scheduler.timesteps)], asked[-1]]
+    count, levels = len(scheduler.timesteps), scheduler.sigmas.double()
+    asked = levels[:count].clone()
+    if hasattr(scheduler, "sigmas_interpol"):  # of KDPM2, which asks there in the middle of a step
+        asked[1::2] = scheduler.sigmas_interpol.double()[1:count:2]
+    return [*asked.tolist(), float(levels[-1])]
 
 
 def _last_of_ddim(scheduler: Any) -> float:

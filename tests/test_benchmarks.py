@@ -20,6 +20,7 @@ from fewstep.benchmarks.page_claims import numbers_of
 from fewstep.benchmarks.page_parts import failed_everywhere, failures
 from fewstep.benchmarks.peer import Denoiser, Peer, Ready
 from fewstep.benchmarks.peer_samplers import sampler_peers
+from fewstep.benchmarks.peers import peers
 from fewstep.benchmarks.problems import PROBLEMS
 from fewstep.benchmarks.results import FOLDER
 from test_sde import variance_error
@@ -207,6 +208,20 @@ def test_one_method_under_two_names_has_one_error() -> None:
     assert (euler.solver, theirs.shape) == ("sample_euler", (2, len(SEEDS), 2))
     # float64, some ten operations on states of size 15
     torch.testing.assert_close(theirs, where.ours("ddim", euler.levels, 6, {}, {}), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "sampler"),
+    [("EulerDiscrete", "sample_euler"), ("HeunDiscrete", "sample_heun"), ("KDPM2Discrete", "sample_dpm_2")],
+)
+def test_schedulers_are_asked_where_the_samplers_of_the_same_method_are(scheduler: str, sampler: str) -> None:
+    where = Class("VP to 0", SETS["judge"][:1])
+    found = {
+        (peer.solver, peer.levels): peer for peer in peers("ve", 0) if peer.library in ("diffusers", "k-diffusion")
+    }
+    theirs, ours = (where.theirs(found[solver, "karras"], 9) for solver in (scheduler, sampler))
+    # float32 of states of size 15, against errors of size 0.05
+    torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=0)
 
 
 def test_a_peer_that_asks_too_often_has_failed() -> None:
