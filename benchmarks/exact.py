@@ -24,6 +24,7 @@ import torch
 
 from ..samplers.auto import choose_schedule, choose_solver
 from ..samplers.plan import Plan
+from .levels import schedules
 from .peer import Peer
 from .peers import peers
 from .problems import PROBLEMS, Mixture
@@ -53,19 +54,6 @@ CLASSES: Mapping[str, tuple[str, int | str]] = {
     "VP to sigma_min": ("ve", "sigma_min"),
     "flow 1 to 0": ("flow", 0),
 }
-#: options of schedules that are tried beside their defaults
-_MORE = {
-    "polyexponential": [{"rho": 0.7}],
-    "rho_power": [{"power": 3.0}, {"power": 5.0}],
-    "flow_shift": [{"shift": 0.5}, {"shift": 1.5}],
-    "time_power": [{"kappa": 1.3}],
-}
-
-
-def _schedules(frame: str) -> Iterator[tuple[str, dict[str, float]]]:
-    for id, row in fewstep.schedules().items():
-        if frame in row.frames:
-            yield from ((id, options) for options in [{}, *_MORE.get(id, [])])
 
 
 def _solvers(frame: str, end: int | str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -161,7 +149,7 @@ class Class:
     def methods(self) -> Iterator[tuple[str, str, str, Callable[[int], Errors]]]:
         """(library, solver, levels with options, errors of n calls) of everything that is compared."""
         for id, options in _solvers(self.frame, self.end):
-            for levels, of_levels in _schedules(self.frame):
+            for levels, of_levels in schedules(self.frame):
                 title = " ".join([levels, *(f"{key}={value}" for key, value in {**of_levels, **options}.items())])
                 yield "fewstep", id, title, partial(self.ours, id, levels, options=options, of_levels=of_levels)
         for peer in peers(self.frame, self.end):

@@ -24,8 +24,7 @@ def text(found: dict[str, Any], images: Path) -> str:
 Eight Gaussian mixtures of 8 to 32 dimensions that made no rule (`benchmarks/exact.py` has their seeds), three seeds of
 noise with 48 samples each, against solutions to 12 digits. VP: the levels of Stable Diffusion, from sigma 14.6 to 0 or
 to 0.029. Compared are {_listed(given)}: all deterministic solvers of ours with their variants, starts and last steps
-on all schedules, some of these with other options besides, diffusers' schedulers on their own levels, and the samplers
-of the others on all of our schedules with the options that these have unasked.
+on all schedules, diffusers' schedulers on their own levels, and the samplers of the others on all of our schedules.
 Levels that begin lower than the class are left out: their start would know more of the picture. The error of a method
 is the geometric mean over the problems of the median over samples (or of their root mean square), each method on the
 levels that suit it best at that number of calls and by that measure; in brackets the least and the largest of the
