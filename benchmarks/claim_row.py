@@ -26,8 +26,13 @@ _WORDS = {
 
 
 def verdict(cases: Iterable[bool]) -> str:
-    """Yes where the claim holds in every case, no where it holds in none, partly in between."""
+    """Yes where the claim holds in every case, no where it holds in none, partly in between.
+
+    ValueError without a case.
+    """
     found = list(cases)
+    if not found:
+        raise ValueError("no case was measured that could show the claim, or not")
     return "yes" if all(found) else "partly" if any(found) else "no"
 
 

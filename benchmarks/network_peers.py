@@ -2,8 +2,9 @@
 
     make bench-network_peers      or python -m fewstep.benchmarks.network_peers [--networks vp] [--guidance 1 4]
 
-The same noise for all; the error of a picture is its RMS distance to the nearer of the two ends of a converged run (its
-last step by the solver, or by the denoiser, as most peers make it). About 20 minutes on one core.
+The same noise for all; the error of a picture is its RMS distance to the converged one. On the VP network that has two
+ends, its last step by the solver or by the denoiser, as most peers make it: the nearer one counts. About 20 minutes on
+one core.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ import torch
 from ..demo.models import denoiser
 from .peer import Ready, Tensor
 from .peers import peers
-from .quality import CONVERGED, Setting, drawn, solver_plan, teacher_plans
+from .quality import CONVERGED, GUIDANCE, Setting, drawn, solver_plan, teacher_plans
 from .results import put
 
 CALLS = (5, 8, 10, 20)
-GUIDANCE = (1.0, 4.0)
 #: of the noise, and pictures of each
 SEEDS, PICTURES = (201, 202, 203), 8
 #: network -> the frame in which peers see it, and the schedules that are used most with such models
@@ -56,18 +56,13 @@ class Place:
         """Whatever the peer raises, and ValueError where it goes elsewhere or asks too often."""
         if ready.first < 0.99 * self._first or ready.last != 0.0:
             raise ValueError(f"goes from sigma {ready.first:g} to {ready.last:g}, not from {self._first:g} to 0")
-        frame, asked = fewstep.frame(self.network), 0
+        frame = fewstep.frame(self.network)
 
         def model(x: Tensor, sigma: float) -> Tensor:
-            nonlocal asked
-            asked += 1
             alpha = frame.level(sigma).alpha if self.seen_in == "ve" else 1.0  # x0 + sigma n is x/alpha
             return self._model((alpha * x).float(), torch.full((len(x),), sigma)).double()
 
-        found = ready.run(model, ready.first * self._noise)
-        if asked > n:
-            raise ValueError(f"makes {asked} calls when asked for {n}")
-        return self._errors(found)
+        return self._errors(ready.within(n, model, ready.first * self._noise))
 
     def _errors(self, pictures: Tensor) -> Errors:
         apart = torch.stack([(pictures - end).double().square().mean((1, 2, 3)).sqrt() for end in self._ends])

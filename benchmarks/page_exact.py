@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .exact import CLASSES
-from .page_parts import lines_plot, measured_on, number, table
+from .page_parts import failed_everywhere, lines_plot, measured_on, number, table
 
 #: the order of the table of all solvers is that of their errors at so many calls
 _AT = 8
@@ -28,8 +28,10 @@ on all schedules, diffusers' schedulers on their own levels, and the samplers of
 Levels that begin lower than the class are left out: their start would know more of the picture. The error of a method
 is the geometric mean over the problems of the median over samples (or of their root mean square), each method on the
 levels that suit it best at that number of calls and by that measure; in brackets the least and the largest of the
-three seeds. `auto` is one table of rules for all; a tuned plan is fitted to each problem, on noise of its own.
-`make bench-exact`.""",
+three seeds. "Worst problem" is the largest ratio on one problem to the least error that anything compared has on it,
+which for tuned plans are the best and the best of others alone; "seeds within" is how far a seed is from the mean of
+the three, at the worst number of calls. `auto` is one table of rules for all; a tuned plan is fitted to each problem,
+on noise of its own. `make bench-exact`.""",
     ]
     lines_plot({name: _lines(found, name) for name in classes}, images / "bench-exact.png", ("model calls", "error"))
     parts.append("![Error over model calls on exact problems](img/bench-exact.png)")
@@ -39,8 +41,7 @@ three seeds. `auto` is one table of rules for all; a tuned plan is fitted to eac
         for measure, title in (("median", "medians"), ("rms", "root mean squares")):
             body = _solvers(rows["solvers"], measure)
             parts.append(f"<details><summary>All solvers, {title}</summary>\n\n{body}\n\n</details>")
-        failed = _failed(rows["solvers"])
-        parts += [failed] if failed else []
+        parts += failed_everywhere(rows["solvers"], "median")
     parts.append(measured_on(found[f"{classes[-1]}: auto"]["made"]))
     return "\n\n".join(parts)
 
@@ -108,13 +109,6 @@ def _solvers(rows: list[dict[str, Any]], measure: str) -> str:
         cells = (number(row[measure]) if row else "" for row in own)
         lines.append([library, f"`{solver}`", *cells, f"{100 * apart:.0f} %", levels])
     return table(["library", "solver", *calls, "seeds within", f"levels at {_AT}"], lines)
-
-
-def _failed(rows: list[dict[str, Any]]) -> str:
-    whole = {(row["library"], row["solver"]) for row in rows if "median" in row}
-    reasons = {(row["library"], row["solver"]): row["failed"] for row in rows if "failed" in row}
-    lines = [f"- {' '.join(key)}: {why}" for key, why in reasons.items() if key not in whole]
-    return "\n".join(["Failed at every number of calls:", "", *lines]) if lines else ""
 
 
 def _lines(found: dict[str, Any], name: str) -> dict[str, tuple[list[float], list[float]]]:

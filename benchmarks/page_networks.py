@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .network_peers import PICTURES, PLACES, SEEDS
-from .page_parts import failures, mean, measured_on, number, table
+from .page_parts import failed_everywhere, mean, measured_on, number, table
 
 
 def text(found: dict[str, Any], _: Path) -> str:
@@ -37,21 +37,17 @@ def peers_text(found: dict[str, Any], _: Path) -> str:
     parts = [
         f"""### Beside what others offer
 
-RMS distance of a picture to the nearer of the two ends of a converged run, median over {PICTURES} pictures for each of
-{len(SEEDS)} seeds of noise that made no rule; geometric mean of the seeds, and in brackets the least and the largest.
-diffusers' schedulers on their own levels, the samplers of the others on the usual schedules ({levels}); of each library
-the best. `make bench-network_peers`."""
+RMS distance of a picture to the converged one (on the VP network to the nearer of two, whose last steps are by the
+solver and by the denoiser), median over {PICTURES} pictures for each of {len(SEEDS)} seeds of noise that made no rule.
+`auto`'s over that of the best of each library: below 1 `auto` is nearer; geometric mean of the seeds, and in brackets
+the least and the largest. diffusers' schedulers are on their own levels, the samplers of the others on the usual
+schedules ({levels}), the best on the very pictures. `make bench-network_peers`."""
     ]
     for name, group in found.items():
         parts += [f"#### {name[0].upper()}{name[1:]}", _beside(group["rows"])]
     rows = [row for group in found.values() for row in group["rows"]]
-    whole = {(row["library"], row["solver"]) for row in rows if "errors" in row}
-    never = [
-        {"library": row["library"], "solver": row["solver"], "failed": row["failed"]}
-        for row in rows
-        if "failed" in row and (row["library"], row["solver"]) not in whole
-    ]
-    return "\n\n".join([*parts, *failures(never), measured_on(next(iter(found.values()))["made"])])
+    failed = failed_everywhere(rows, "errors")
+    return "\n\n".join([*parts, *failed, measured_on(next(iter(found.values()))["made"])])
 
 
 def _beside(rows: list[dict[str, Any]]) -> str:

@@ -39,7 +39,7 @@ def mean(values: Iterable[float]) -> float:
     return math.exp(sum(map(math.log, found)) / len(found))
 
 
-def failures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def failures(rows: Iterable[Mapping[str, Any]], head: str = "Failed:") -> list[str]:
     """A paragraph of what failed and why, one line for each reason of a library; nothing where nothing did."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -47,7 +47,16 @@ def failures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
             of = reasons.setdefault((row.get("library", "fewstep"), row["failed"]), [])
             of.append(row["solver"] + (f" at {row['calls']} calls" if "calls" in row else ""))
     lines = [f"- {key[0]}, {', '.join(dict.fromkeys(solvers))}: {key[1]}" for key, solvers in reasons.items()]
-    return ["\n".join(["Failed:", "", *lines])] if lines else []
+    return ["\n".join([head, "", *lines])] if lines else []
+
+
+def failed_everywhere(rows: Iterable[Mapping[str, Any]], measured: str) -> list[str]:
+    """The same of what has the number `measured` in no row, whatever the number of calls."""
+    found = list(rows)
+    ran = {(row["library"], row["solver"]) for row in found if measured in row}
+    never = [row for row in found if "failed" in row and (row["library"], row["solver"]) not in ran]
+    words = ("library", "solver", "failed")
+    return failures(({word: row[word] for word in words} for row in never), "Failed at every number of calls:")
 
 
 def lines_plot(

@@ -25,8 +25,10 @@ def text(exact: dict[str, Any]) -> str:
             "![Error over model calls: auto, tuned plans, and the best of each library](docs/img/bench-exact.png)",
             "",
             "Error on eight problems with exact solutions that made no rule of `auto`, over that of the best solver of",
-            f"{rivals}, each on the levels that suit it best; geometric means, below 1 is better.",
-            "Tuned plans are fitted to a problem and measured on noise that tuning never saw:",
+            f"{rivals}, each on the levels that suit it best; below 1 is better.",
+            "Medians over samples; root mean squares, which the samples between two modes decide, are in",
+            "[benchmarks](docs/benchmarks.md). Tuned plans are fitted to a problem and measured on noise that tuning",
+            "never saw:",
             "",
             table(["", *(f"{n} calls" for n in _CALLS)], lines),
         ]

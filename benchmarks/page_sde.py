@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .page_parts import failures, lines_plot, measured_on, table
-from .sde import CALLS, DIRECTIONS, MEAN, SAMPLES, SETS, WIDTH
+from .sde import CALLS, CLASSES, DIRECTIONS, MEAN, SAMPLES, SETS, WIDTH
 
 #: standard deviations by which the mean of a sampler that converges is not off
 _OFF = 0.01
-_CLASSES = ("VP to 0", "VP to sigma_min", "flow 1 to 0")
 #: what the plot shows, at eta 1
 _SHOWN = (
     ("fewstep", "deis_tab_sde"), ("fewstep", "dpmpp_2m_sde"), ("fewstep", "dpmpp_3m_sde"), ("fewstep", "ddim"),
@@ -30,7 +29,7 @@ k-diffusion's and the hosts' on the same levels (karras on VP, sgm_uniform on fl
 that spends two calls on a step takes half the steps. What has no eta of its own is in the rows of 1.
 `make bench-sde`."""
     ]
-    gaussian = {name: found[f"Gaussian, {name}"]["rows"] for name in _CLASSES if f"Gaussian, {name}" in found}
+    gaussian = {name: found[f"Gaussian, {name}"]["rows"] for name in CLASSES if f"Gaussian, {name}" in found}
     if gaussian:
         lines_plot(
             {name: _lines(rows) for name, rows in gaussian.items()}, images / "bench-sde.png",

@@ -20,6 +20,20 @@ class Ready:
     last: float
     run: Callable[[Denoiser, Tensor], Tensor]
 
+    def within(self, calls: int, model: Denoiser, x: Tensor) -> Tensor:
+        """The run; ValueError where it asks the model more often."""
+        asked = 0
+
+        def counted(x: Tensor, sigma: float) -> Tensor:
+            nonlocal asked
+            asked += 1
+            return model(x, sigma)
+
+        found = self.run(counted, x)
+        if asked > calls:
+            raise ValueError(f"makes {asked} calls when asked for {calls}")
+        return found
+
 
 @dataclass(frozen=True)
 class Peer:

@@ -7,7 +7,7 @@ in a step takes as many steps as fit into the calls.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ import torch
 
 from .alone import alone
 from .hosts import as_model, comfy, given_hosts
+from .levels import schedules
 from .peer import Denoiser, Peer, Ready, Tensor
 
 
@@ -68,13 +69,22 @@ _HOSTS: _Samplers = [
     ("sample_ipndm_v", {}, ONE),
     ("sample_deis", {}, ONE),
 ]
-#: of ComfyUI alone; res_multistep, seeds_2 and seeds_3 are stochastic but for these options
+
+
+def no_noise(sigma: float) -> float:
+    """tau of SA-Solver without noise, an Adams predictor and corrector."""
+    return 0.0
+
+
+#: of ComfyUI alone; seeds_2, seeds_3 and sa_solver are stochastic but for these options, and res_multistep draws noise
+#: that it gives no weight
 _COMFY: _Samplers = [
     ("sample_res_multistep", {"s_noise": 0.0}, ONE),
     ("sample_gradient_estimation", {}, ONE),
     ("sample_exp_heun_2_x0", {}, TWO),
     ("sample_seeds_2", {"eta": 0.0, "s_noise": 0.0}, TWO),
     ("sample_seeds_3", {"eta": 0.0, "s_noise": 0.0}, THREE),
+    ("sample_sa_solver", {"tau_func": no_noise}, ONE),
 ]
 _COMFY_UNIPC: _Samplers = [("sample_unipc", {}, ONE), ("sample_unipc_bh2", {}, ONE)]
 
@@ -89,7 +99,8 @@ def sampler_peers(frame: str, end: int | str) -> Iterator[Peer]:
         own = _COMFY if module is comfy else []
         yield from _peers(library, module, [*_EITHER, *_HOSTS, *own], frame, end)
         if module is comfy:
-            yield from _peers(library, _comfy_unipc, _COMFY_UNIPC, frame, end)
+            # its own numbers are float32 and do not go with others; where it is to go to 0 it ends at 0.001
+            yield from _peers(library, _comfy_unipc, _COMFY_UNIPC, frame, end, torch.float32)
 
 
 def _comfy_unipc() -> ModuleType:
@@ -97,26 +108,27 @@ def _comfy_unipc() -> ModuleType:
 
 
 def _peers(
-    library: str, module: Callable[[], ModuleType], samplers: _Samplers, frame: str, end: int | str
-) -> Iterator[Peer]:
+    library: str, module: Callable[[], ModuleType], samplers: _Samplers, frame: str, end: int | str,
+    dtype: torch.dtype = torch.float64,
+) -> Iterator[Peer]:  # fmt: skip
     for name, options, steps in samplers:
-        title = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
-        for levels, row in fewstep.schedules().items():
-            if frame in row.frames:
-                yield Peer(library, title, levels, partial(_ready, module, name, options, steps, levels, frame, end))
+        for levels, of_levels in schedules(frame):
+            make = partial(_ready, module, name, options, steps, levels, of_levels, frame, end, dtype)
+            yield Peer(library, _title(name, options), _title(levels, of_levels), make)
+
+
+def _title(name: str, options: Mapping[str, Any]) -> str:
+    return " ".join([name, *(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items())])
 
 
 def _ready(
-    module: Callable[[], ModuleType], name: str, options: dict[str, Any], steps: Steps, levels: str, frame: str,
-    end: int | str, n: int,
+    module: Callable[[], ModuleType], name: str, options: dict[str, Any], steps: Steps, levels: str,
+    of_levels: dict[str, Any], frame: str, end: int | str, dtype: torch.dtype, n: int,
 ) -> Ready:  # fmt: skip
     function = getattr(module(), name)
-    sigmas = fewstep.schedule(levels, steps[end != 0](n), frame=frame, end=end)
+    sigmas = fewstep.schedule(levels, steps[end != 0](n), frame=frame, end=end, **of_levels)
 
     def run(model: Denoiser, x: Tensor) -> Tensor:
-        # its own numbers are float32 and do not go with others
-        dtype = torch.float32 if "unipc" in name else torch.float64
-
         def asked(x: Tensor, sigma: Tensor) -> Tensor:
             return model(x.double(), float(sigma.flatten()[0])).to(dtype)
 

@@ -23,6 +23,8 @@ def peers(frame: str, end: int | str) -> Iterator[Peer]:
     yield from sampler_peers(frame, end)
     for name, options, spread in _DIFFUSERS[frame]:
         for levels, more in spread.items():
+            if end == 0 and options.get("algorithm_type") == "dpmsolver":
+                continue  # which it has to sigma_min alone
             final = {"final_sigmas_type": "zero" if end == 0 else "sigma_min"}
             given = {**options, **more, **(final if "final_sigmas_type" in _parameters(name) else {})}
             words = (str(value) for value in options.values() if value is not True)
@@ -41,20 +43,24 @@ _UNSPACED: dict[str, dict[str, Any]] = {
 }
 _SPACED = {**_LINSPACE, **{name: each for name, each in _UNSPACED.items() if each}}
 _LU = {**_SPACED, "lu": {"use_lu_lambdas": True}}
-_FLOW = {"shift 1": {"flow_shift": 1.0}, "shift 3": {"flow_shift": 3.0}}
+_FLOW = {f"shift {shift:g}": {"flow_shift": shift} for shift in (0.5, 1.0, 1.5, 3.0)}
 _MULTISTEP = [
     {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"},
     {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "heun"},
     {"algorithm_type": "dpmsolver++", "solver_order": 3},
+    {"algorithm_type": "dpmsolver", "solver_order": 2, "solver_type": "midpoint"},
+    {"algorithm_type": "dpmsolver", "solver_order": 2, "solver_type": "heun"},
+    {"algorithm_type": "dpmsolver", "solver_order": 3},
 ]
 _UNIPC = [{"solver_type": kind, "solver_order": order} for kind in ("bh1", "bh2") for order in (2, 3)]
 _ORDERS = [{"solver_order": 2}, {"solver_order": 3}]
+_SINGLESTEP = [{"algorithm_type": form, **order} for form in ("dpmsolver++", "dpmsolver") for order in _ORDERS]
 _FLOWING: dict[str, Any] = {"use_flow_sigmas": True}
 #: frame -> (scheduler, options that are named, levels that it offers)
 _DIFFUSERS: dict[str, list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]]] = {
     "ve": [
         *(("DPMSolverMultistepScheduler", options, _LU) for options in _MULTISTEP),
-        *(("DPMSolverSinglestepScheduler", options, _UNSPACED) for options in _ORDERS),
+        *(("DPMSolverSinglestepScheduler", options, _UNSPACED) for options in _SINGLESTEP),
         *(("DEISMultistepScheduler", options, _SPACED) for options in _ORDERS),
         *(("UniPCMultistepScheduler", options, _SPACED) for options in _UNIPC),
         ("EulerDiscreteScheduler", {}, _SPACED),
@@ -67,7 +73,7 @@ _DIFFUSERS: dict[str, list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]
     ],
     "flow": [
         *(("DPMSolverMultistepScheduler", options, _FLOW) for options in _MULTISTEP),
-        *(("DPMSolverSinglestepScheduler", options, _FLOW) for options in _ORDERS),
+        *(("DPMSolverSinglestepScheduler", options, _FLOW) for options in _SINGLESTEP),
         *(("DEISMultistepScheduler", options, _FLOW) for options in _ORDERS),
         *(("UniPCMultistepScheduler", options, _FLOW) for options in _UNIPC),
         ("FlowMatchEulerDiscreteScheduler", {}, {name: {"shift": each["flow_shift"]} for name, each in _FLOW.items()}),
@@ -142,8 +148,11 @@ def _sigmas(scheduler: Any, name: str) -> list[float]:
     if name in ("DDIMScheduler", "PNDMScheduler"):
         found = scheduler.alphas_cumprod[scheduler.timesteps].double()
         return [*((1 - found) / found).sqrt().tolist(), _last_of_ddim(scheduler)]
-    asked: list[float] = scheduler.sigmas.double().tolist()
-    return [*asked[: len(scheduler.timesteps)], asked[-1]]
+    count, levels = len(scheduler.timesteps), scheduler.sigmas.double()
+    asked = levels[:count].clone()
+    if hasattr(scheduler, "sigmas_interpol"):  # of KDPM2, which asks there in the middle of a step
+        asked[1::2] = scheduler.sigmas_interpol.double()[1:count:2]
+    return [*asked.tolist(), float(levels[-1])]
 
 
 def _last_of_ddim(scheduler: Any) -> float:

@@ -54,7 +54,7 @@ ODE: Mapping[str, tuple[str, ...]] = {
     "flow": ("auto", "dpmpp_2m", "ddim", "flow_ab3", "dpm_solver_2m"),
 }
 #: of the SDE, at eta 1
-SDE = ("auto", "ddpm", "dpmpp_2m_sde")
+SDE = ("auto", "ddpm", "dpmpp_2m_sde", "deis_tab_sde")
 #: network -> (solver, levels) of converged runs; of third order to the end on exact problems
 _TEACHERS = {"vp": ("dpm_solver_3m", "karras"), "flow": ("flow_ab3", "sgm_uniform")}
 _SDE_TEACHER = "dpmpp_2m_sde"

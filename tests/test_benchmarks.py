@@ -17,9 +17,10 @@ from fewstep.benchmarks.guided import Conditional, Guided
 from fewstep.benchmarks.hosts import given_hosts
 from fewstep.benchmarks.page import PARTS, ROOT, page, readme
 from fewstep.benchmarks.page_claims import numbers_of
-from fewstep.benchmarks.page_parts import failures
+from fewstep.benchmarks.page_parts import failed_everywhere, failures
 from fewstep.benchmarks.peer import Denoiser, Peer, Ready
 from fewstep.benchmarks.peer_samplers import sampler_peers
+from fewstep.benchmarks.peers import peers
 from fewstep.benchmarks.problems import PROBLEMS
 from fewstep.benchmarks.results import FOLDER
 from test_sde import variance_error
@@ -54,6 +55,10 @@ def test_a_peer_that_fails_is_listed_with_its_error() -> None:
     ]
     assert failures(rows) == ["Failed:\n\n- a, b at 6 calls: ValueError: no"]
     assert failures(rows[1:]) == []
+    assert failed_everywhere([*rows, {**rows[0], "calls": 8}], "variance") == [
+        "Failed at every number of calls:\n\n- a, b: ValueError: no"
+    ]
+    assert failed_everywhere([*rows, {**rows[1], "solver": "b", "calls": 8}], "variance") == []
 
 
 @pytest.mark.parametrize("id", ["ddim", "dpmpp_2s_sde", "dpmpp_3m_sde", "deis_tab_sde", "sa_solver"])
@@ -159,6 +164,9 @@ def test_a_claim_is_shown_where_it_holds_in_every_case() -> None:
     measured.holds = {"score": {"5": False}}
     row = measured.row(DEIS, "experiments", "it is better", "error over the other's")
     assert (row["shown"], row["conclusion"]) == ("no", "Our measurement does not show it: it holds in no case.")
+    measured.holds = {}
+    with pytest.raises(ValueError, match="no case was measured"):
+        measured.row(DEIS, "experiments", "it is better", "error over the other's")
 
 
 def test_a_group_is_put_in_the_place_of_its_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +210,20 @@ def test_one_method_under_two_names_has_one_error() -> None:
     torch.testing.assert_close(theirs, where.ours("ddim", euler.levels, 6, {}, {}), rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "sampler"),
+    [("EulerDiscrete", "sample_euler"), ("HeunDiscrete", "sample_heun"), ("KDPM2Discrete", "sample_dpm_2")],
+)
+def test_schedulers_are_asked_where_the_samplers_of_the_same_method_are(scheduler: str, sampler: str) -> None:
+    where = Class("VP to 0", SETS["judge"][:1])
+    found = {
+        (peer.solver, peer.levels): peer for peer in peers("ve", 0) if peer.library in ("diffusers", "k-diffusion")
+    }
+    theirs, ours = (where.theirs(found[solver, "karras"], 9) for solver in (scheduler, sampler))
+    # float32 of states of size 15, against errors of size 0.05
+    torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=0)
+
+
 def test_a_peer_that_asks_too_often_has_failed() -> None:
     def asks_twice(model: Denoiser, x: torch.Tensor) -> torch.Tensor:
         return model(model(x, 1.0), 1.0)
@@ -242,6 +264,8 @@ def test_ratios_are_taken_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (good["solver"], good["levels"], good["median"]) == ("good", "karras", pytest.approx(2.0))
     assert fair["rms"] == pytest.approx(2.0 * math.sqrt(8.0))
     assert bad["failed"] == "FloatingPointError: ends in NaN at 5"
+    with pytest.raises(LookupError, match="not here: others, gone, karras"):
+        Ranking(where, 5, {("fewstep", "good", "karras"), ("others", "gone", "karras")})
 
 
 def test_plans_are_tuned_for_each_problem() -> None:
