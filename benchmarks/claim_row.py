@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import geometric_mean
 from typing import Any
 
+from .words import listed
+
 Row = dict[str, Any]
 #: [mean, least, largest], or [value] where there is one alone
 Spread = list[float]
@@ -86,13 +88,9 @@ def _cases(holds: Mapping[str, Mapping[str, bool]]) -> str:
     """In words: where it holds, and where it does not."""
     everywhere = [line for line, columns in holds.items() if all(columns.values())]
     nowhere = [line for line, columns in holds.items() if not any(columns.values())]
-    parts = [f"for {_listed(everywhere)}"] if everywhere else []
+    parts = [f"for {listed(everywhere)}"] if everywhere else []
     for line, columns in holds.items():
         if line not in everywhere and line not in nowhere:
             at = [column for column, each in columns.items() if each]
-            parts.append(f"for {line} at {_listed(at)} calls alone")
-    return "; ".join(parts) + (f"; not for {_listed(nowhere)}" if nowhere else "")
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+            parts.append(f"for {line} at {listed(at)} calls alone")
+    return "; ".join(parts) + (f"; not for {listed(nowhere)}" if nowhere else "")

@@ -25,7 +25,7 @@ and the largest. `make bench-claims`.
 
 {of_papers}
 
-{measured_on(next(iter(found.values()))["made"])}"""
+{measured_on(found)}"""
 
 
 def _of_paper(paper: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -45,7 +45,7 @@ others leave to the model's wrapper. `make bench-cost`."""
         parts += ["### Before the first call", _plans(found["plans"]["rows"])]
     if "imports" in found:
         parts.append(_imports(found["imports"]["rows"]))
-    parts.append(measured_on(next(iter(found.values()))["made"]))
+    parts.append(measured_on(found))
     return "\n\n".join(parts)
 
 

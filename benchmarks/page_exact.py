@@ -7,6 +7,7 @@ from typing import Any
 
 from .exact import CLASSES
 from .page_parts import failed_everywhere, lines_plot, measured_on, number, table
+from .words import listed
 
 #: the order of the table of all solvers is that of their errors at so many calls
 _AT = 8
@@ -23,15 +24,17 @@ def text(found: dict[str, Any], images: Path) -> str:
 
 Eight Gaussian mixtures of 8 to 32 dimensions that made no rule (`benchmarks/exact.py` has their seeds), three seeds of
 noise with 48 samples each, against solutions to 12 digits. VP: the levels of Stable Diffusion, from sigma 14.6 to 0 or
-to 0.029. Compared are {_listed(given)}: all deterministic solvers of ours with their variants, starts and last steps
-on all schedules, diffusers' schedulers on their own levels, and the samplers of the others on all of our schedules.
-Levels that begin lower than the class are left out: their start would know more of the picture. The error of a method
-is the geometric mean over the problems of the median over samples (or of their root mean square), each method on the
-levels that suit it best at that number of calls and by that measure; in brackets the least and the largest of the
-three seeds. "Worst problem" is the largest ratio on one problem to the least error that anything compared has on it,
-which for tuned plans are the best and the best of others alone; "seeds within" is how far a seed is from the mean of
-the three, at the worst number of calls. `auto` is one table of rules for all; a tuned plan is fitted to each problem,
-on noise of its own. `make bench-exact`.""",
+to 0.029. Compared are {listed(given)}: all deterministic solvers of ours with their variants, starts and last steps on
+all schedules, diffusers' schedulers on their own levels, and the samplers of the others on all of our schedules.
+ComfyUI and Forge leave out the last level but one for some of theirs (dpm_2, uni_pc, DPM++ 3M SDE), which is not done
+here. Levels that begin lower than the class are left out: their start would know more of the picture. The error of a
+method is the geometric mean over the problems of the median over samples (or of their root mean square), each method
+on the levels that suit it best at that number of calls and by that measure; in brackets the least and the largest of
+the three seeds. "Worst problem" is the largest ratio on one problem to the least error that anything compared has on
+it, which for tuned plans are the best and the best of others alone; "seeds within" is how far a seed is from the mean
+of the three, at the worst number of calls. `auto` is one table of rules for all; a tuned plan is fitted to each
+problem, on noise of its own.
+`make bench-exact`.""",
     ]
     lines_plot({name: _lines(found, name) for name in classes}, images / "bench-exact.png", ("model calls", "error"))
     parts.append("![Error over model calls on exact problems](img/bench-exact.png)")
@@ -42,17 +45,13 @@ on noise of its own. `make bench-exact`.""",
             body = _solvers(rows["solvers"], measure)
             parts.append(f"<details><summary>All solvers, {title}</summary>\n\n{body}\n\n</details>")
         parts += failed_everywhere(rows["solvers"], "median")
-    parts.append(measured_on(found[f"{classes[-1]}: auto"]["made"]))
+    parts.append(measured_on(found))
     return "\n\n".join(parts)
-
-
-def _listed(libraries: list[str]) -> str:
-    return f"{', '.join(libraries[:-1])} and {libraries[-1]}"
 
 
 def others(rows: list[dict[str, Any]]) -> str:
     """The libraries beside ours of a table of solvers, in words."""
-    return _listed(sorted({row["library"] for row in rows} - {"fewstep"}, key=str.lower))
+    return listed(sorted({row["library"] for row in rows} - {"fewstep"}, key=str.lower))
 
 
 def _with_spread(row: dict[str, Any], name: str) -> str:

@@ -26,7 +26,7 @@ def text(found: dict[str, Any], _: Path) -> str:
             f"of calls (`benchmarks/networks.py`), by `fewstep.compare`; {rows[0]['pictures']} pictures that made no\n"
             "rule. `make bench-networks`.",
             table(["", *(f"{n} calls" for n in calls)], lines),
-            measured_on(found["auto"]["made"]),
+            measured_on(found),
         ]
     )
 
@@ -47,7 +47,7 @@ schedules ({levels}), the best on the very pictures. `make bench-network_peers`.
         parts += [f"#### {name[0].upper()}{name[1:]}", _beside(group["rows"])]
     rows = [row for group in found.values() for row in group["rows"]]
     failed = failed_everywhere(rows, "errors")
-    return "\n\n".join([*parts, *failed, measured_on(next(iter(found.values()))["made"])])
+    return "\n\n".join([*parts, *failed, measured_on(found)])
 
 
 def _beside(rows: list[dict[str, Any]]) -> str:

@@ -22,10 +22,17 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def measured_on(made: Mapping[str, Any]) -> str:
-    """A line of where and with what."""
-    versions = ", ".join(f"{name} {made[name]}" for name in made if name not in ("date", "machine", "python"))
-    return f"Measured {made['date']} on {made['machine']}; Python {made['python']}, {versions}."
+def measured_on(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """When, where and with what the groups of a file of results were measured: a line for each answer."""
+    lines: dict[str, list[str]] = {}
+    for name, group in groups.items():
+        made = group["made"]
+        versions = ", ".join(f"{each} {made[each]}" for each in made if each not in ("date", "machine", "python"))
+        line = f"easured {made['date']} on {made['machine']}; Python {made['python']}, {versions}."
+        lines.setdefault(line, []).append(name)
+    if len(lines) == 1:
+        return f"M{next(iter(lines))}"
+    return "\n".join(f"- {'; '.join(names)}: m{line}" for line, names in lines.items())
 
 
 def number(value: float, digits: int = 2) -> str:

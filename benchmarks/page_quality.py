@@ -49,7 +49,7 @@ a bootstrap that draws the same pictures of both.""",
             *(f"{name}, {group['rows'][0]['pictures']} pictures a seed.\n\n{_test(group['rows'])}"
               for name, group in tests.items()),
         ]  # fmt: skip
-    parts.append(measured_on(next(iter(found.values()))["made"]))
+    parts.append(measured_on(found))
     return "\n\n".join(parts)
 
 

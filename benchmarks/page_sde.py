@@ -56,7 +56,7 @@ standard errors (in brackets) of it cannot be told from them."""
             _table(rows[1:], lambda row: f"{1e3 * row['distance']:.1f} ({1e3 * row['error']:.1f})"),
             *failures(rows),
         ]  # fmt: skip
-    parts.append(measured_on(next(iter(found.values()))["made"]))
+    parts.append(measured_on(found))
     return "\n\n".join(parts)
 
 

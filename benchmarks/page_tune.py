@@ -46,7 +46,7 @@ published plan that tuning had to beat and would have kept: above 1 its choice w
             "tuned/published in brackets. The networks take 32x32 pixels alone, so there is no other resolution.",
             _transfers(transfers),
         ]
-    parts.append(measured_on(next(iter(found.values()))["made"]))
+    parts.append(measured_on(found))
     return "\n\n".join(parts)
 
 

@@ -12,6 +12,20 @@ Tensor = torch.Tensor
 Denoiser = Callable[[Tensor, float], Tensor]
 
 
+def at_most(calls: int, model: Denoiser) -> Denoiser:
+    """The model; ValueError where it is asked more often."""
+    asked = 0
+
+    def counted(x: Tensor, sigma: float) -> Tensor:
+        nonlocal asked
+        asked += 1
+        if asked > calls:
+            raise ValueError(f"makes more than {calls} calls")
+        return model(x, sigma)
+
+    return counted
+
+
 @dataclass(frozen=True)
 class Ready:
     """A peer made for a number of calls: host sigmas of its first and last level, and run(model, x) -> x."""
@@ -22,17 +36,7 @@ class Ready:
 
     def within(self, calls: int, model: Denoiser, x: Tensor) -> Tensor:
         """The run; ValueError where it asks the model more often."""
-        asked = 0
-
-        def counted(x: Tensor, sigma: float) -> Tensor:
-            nonlocal asked
-            asked += 1
-            return model(x, sigma)
-
-        found = self.run(counted, x)
-        if asked > calls:
-            raise ValueError(f"makes {asked} calls when asked for {calls}")
-        return found
+        return self.run(at_most(calls, model), x)
 
 
 @dataclass(frozen=True)

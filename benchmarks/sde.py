@@ -26,7 +26,7 @@ import torch
 
 from ..samplers.level import Level
 from .hosts import as_model, comfy, given_hosts
-from .peer import Denoiser
+from .peer import Denoiser, at_most
 from .peer_samplers import ONE, THREE, TWO, Steps, k_diffusion
 from .peers import scheduler_ready
 from .problems import PROBLEMS, Mixture
@@ -327,7 +327,7 @@ def floor(frame: str, host: float, problem: Mixture) -> list[float]:
 
 def _rows(name: str, measure: Callable[[Ready], dict[str, float]]) -> list[dict[str, Any]]:
     frame, end, levels = CLASSES[name]
-    least = 0.99 * fewstep.schedule(levels, 2, frame=frame, end=end)[0]
+    sigmas = fewstep.schedule(levels, 2, frame=frame, end=end)
     rows = []
     for method, n in itertools.product(methods(frame, end, levels), CALLS):
         row = {
@@ -338,16 +338,20 @@ def _rows(name: str, measure: Callable[[Ready], dict[str, float]]) -> list[dict[
             "calls": n,
         }
         try:
-            ready = method.make(n)
-            if ready.first < least:
-                raise ValueError(f"begins at sigma {ready.first:g}, the class at {least / 0.99:g}")
-            found = measure(ready)
+            found = measure(_checked(method.make(n), sigmas[0], sigmas[-1], n))
             if not all(map(math.isfinite, found.values())):
                 raise FloatingPointError("ends in NaN or inf")
             rows.append({**row, **found})
         except Exception as error:  # a peer may raise anything
             rows.append({**row, "failed": f"{type(error).__name__}: {error}"[:200]})
     return rows
+
+
+def _checked(ready: Ready, first: float, last: float, n: int) -> Ready:
+    """It, asking the model at most n times; ValueError where it goes elsewhere."""
+    if ready.first < 0.99 * first or abs(ready.last - last) > 0.01 * last:
+        raise ValueError(f"goes from sigma {ready.first:g} to {ready.last:g}, the class from {first:g} to {last:g}")
+    return Ready(ready.first, ready.last, lambda model, x, noise: ready.run(at_most(n, model), x, noise))
 
 
 def gaussian_rows(name: str) -> list[dict[str, Any]]:

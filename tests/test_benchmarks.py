@@ -230,7 +230,7 @@ def test_a_peer_that_asks_too_often_has_failed() -> None:
 
     where = Class("VP to 0", SETS["judge"][:1])
     first = fewstep.schedule("karras", 1, frame="ve")[0]
-    with pytest.raises(ValueError, match="makes 2 calls when asked for 1"):
+    with pytest.raises(ValueError, match="makes more than 1 calls"):
         where.theirs(Peer("a", "b", "c", lambda n: Ready(first, 0.0, asks_twice)), 1)
     with pytest.raises(ValueError, match=r"goes from sigma 1 to 0, the class from 14\.6146 to 0"):
         where.theirs(Peer("a", "b", "c", lambda n: Ready(1.0, 0.0, asks_twice)), 2)
