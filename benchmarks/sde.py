@@ -116,13 +116,13 @@ def methods(frame: str, end: int | str, levels: str) -> Iterator[Method]:
         yield Method(
             "diffusers", f"DPMSolverMultistep sde {order}", 1.0, title, partial(_scheduler, name, options, frame)
         )
-    if end == 0:
+    if frame == "flow" or end != 0:  # it has no step to 0
         options = {"tau_func": _always, **karras}
         yield Method("diffusers", "SASolver", 1.0, title, partial(_scheduler, "SASolverScheduler", options, frame))
-        if frame == "ve":
-            name = "EulerAncestralDiscreteScheduler"
-            more = {"timestep_spacing": "linspace"}
-            yield Method("diffusers", "EulerAncestral", 1.0, "linspace", partial(_scheduler, name, more, frame))
+    if frame == "ve" and end == 0:
+        name = "EulerAncestralDiscreteScheduler"
+        more = {"timestep_spacing": "linspace"}
+        yield Method("diffusers", "EulerAncestral", 1.0, "linspace", partial(_scheduler, name, more, frame))
 
 
 def _always(timestep: object) -> float:
