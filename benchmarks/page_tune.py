@@ -43,8 +43,8 @@ published plan that tuning had to beat and would have kept: above 1 its choice w
         parts += [
             "### Used elsewhere than tuned for",
             "Tuned at guidance 4 on the first five classes; used as the row says, on 16 pictures: tuned/untuned, and\n"
-            "tuned/published in brackets. The networks take 32x32 pixels alone, so there is no other resolution. These\n"
-            "rows are older than the others: their fits began from three points alone (docs/decisions/0014-tuning.md).",
+            "tuned/published in brackets. The networks take 32x32 pixels alone, so there is no other resolution.\n"
+            "These rows are older than the others: their fits began from three points alone.",
             _transfers(transfers),
         ]
     parts.append(measured_on(found))
