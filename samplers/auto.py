@@ -99,6 +99,11 @@ _SOLVERS: Mapping[str, tuple[Rule, ...]] = {
     "flow, network": (Rule(15, _FLOW_AB3), Rule(8, Pick("unipc_2")), Rule(1, _FLOW_AB3)),
     "flow, strong guidance": (Rule(10, Pick("unipc_2")), Rule(1, Pick("dpm_solver_2m"))),
     "flow, eta": (Rule(18, Pick("deis_tab_sde")), Rule(1, Pick("dpmpp_2m_sde"))),
+    "flow, strong guidance, eta": (
+        Rule(18, Pick("deis_tab_sde")),
+        Rule(7, Pick("dpmpp_2m_sde")),
+        Rule(1, Pick("ddim")),
+    ),
 }
 #: the same for the levels
 _SCHEDULES: Mapping[str, tuple[Rule, ...]] = {
@@ -137,7 +142,8 @@ def choose_solver(where: Frame, calls: int, to_zero: bool = True, *, guidance: f
     eta       0 for the ODE; above, a solver that adds noise of that strength
     """
     if eta:
-        pick = _first(_SOLVERS["flow, eta" if where.name == "flow" else "noise, eta"], calls, where)
+        kind = "noise" if where.name != "flow" else "flow, strong guidance" if guidance >= STRONG else "flow"
+        pick = _first(_SOLVERS[f"{kind}, eta"], calls, where)
         return Pick(pick.id, {**pick.options, "eta": eta})
     return _first(_SOLVERS[_situation(where, to_zero, guidance)], calls, where)
 

@@ -25,6 +25,17 @@ def test_noise_takes_the_solver_that_is_nearer_on_networks(frame: str) -> None:
     assert [n for n, id in chosen.items() if id == "deis_tab_sde"] == [20, 50]
 
 
+def test_few_noisy_steps_of_a_guided_flow_model_are_of_first_order() -> None:
+    """There dpmpp_2m_sde is three times as far off at 5 calls: docs/benchmarks.md, flow, guidance 4, SDE."""
+    where = fewstep.frame("flow")
+    assert [choose_solver(where, n, guidance=4.0, eta=0.5).id for n in (5, 8, 20)] == [
+        "ddim", "dpmpp_2m_sde", "deis_tab_sde"
+    ]  # fmt: skip
+    plan = fewstep.plan("auto", fewstep.schedule("auto", 5, frame="flow"), "flow", guidance=4.0, eta=0.5, s_noise=1.1)
+    assert plan.stochastic
+    assert (plan.solver, plan.options["eta"], plan.options["s_noise"]) == ("ddim", 0.5, 1.1)
+
+
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("end", [0, "sigma_min"])
 @pytest.mark.parametrize("options", [{}, {"guidance": 7.5}, {"eta": 1.0}, {"eta": 0.5, "s_noise": 1.1}])
